@@ -1,0 +1,1 @@
+"""What every room shares: the two doors, the pixel convention, chance, the machine."""
