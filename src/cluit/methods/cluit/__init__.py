@@ -1,0 +1,1 @@
+"""CLUIT: Contrastive Learning for Unsupervised Image-to-Image Translation (see README.md)."""

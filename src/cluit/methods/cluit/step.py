@@ -1,0 +1,97 @@
+"""One step of CLUIT: the critic's objective, then the translator's (Eq. 6)."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from cluit.core.types import Batch, Descend, Method, Metrics
+from cluit.data.augment import Views
+from cluit.losses.adversarial import critic_loss, forger_loss, r1_penalty
+from cluit.losses.contrastive import info_nce
+from cluit.methods.cluit.config import CluitConfig
+from cluit.methods.cluit.losses import patches_of, settle, style_match
+from cluit.methods.cluit.networks import CluitTranslator, Critic
+from cluit.nn.follow import follow, warm_decay
+from cluit.nn.queue import Queue
+
+
+class Cluit(Method):
+    """Critic and translator in training, the judge that lags behind the critic, and the queue of its keys."""
+
+    def __init__(self, config: CluitConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.translator = CluitTranslator(config)
+        self.critic = Critic(config)
+        self.judge = copy.deepcopy(self.critic).requires_grad_(False)
+        self.queue = Queue(config.queue_size, config.contrast_dim)
+        size = (config.crop_min, config.crop_max)
+        by_area = config.crop_by == "area"
+        turned = config.augmentation == "color+affine"
+        self.crop = Views(crop=size, by_area=by_area)
+        self.augment = Views(crop=size, by_area=by_area, flip=True, affine=turned, color=True)
+        self.turn = Views(crop=(0.8, 1.0), flip=True, affine=True)
+        moments = (config.beta1, config.beta2)
+        self._optimizers: dict[str, Optimizer] = {
+            "critic": Adam(self.critic.parameters(), config.learning_rate, moments, fused=True),
+            "translator": Adam(self.translator.parameters(), config.learning_rate, moments, fused=True),
+        }
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return self._optimizers
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.judge.embed(images)
+
+    def step(self, batch: Batch, descend: Descend, t: int) -> Metrics:
+        c, G, E, D, judge = self.config, self.translator.generator, self.translator, self.critic, self.judge
+        source, reference = batch.images.chunk(2)  # first half inputs, second half references
+        n = len(source)
+
+        shown = self.turn(reference) if c.view_reference else reference
+        own_style, style = E.encode_style(torch.cat([source, shown])).chunk(2)
+        structure = G.encode(source)
+        fake = G.decode(structure, style)  # drawn once: the generator moves only after the critic has
+
+        with torch.no_grad():
+            key = judge.embed(self.augment(batch.images))
+        logits, query = D.judge_both(torch.cat([batch.images, fake.detach()]), self.crop(batch.images))
+        contrast = info_nce(query, key, self.queue.keys, c.temperature)  # Eq. 1
+        realism = critic_loss(logits[: 2 * n], logits[2 * n :])  # Eq. 2
+        critic_objective = realism + c.contrast_weight * contrast
+        penalty = self.lazy_r1(batch.images, t)
+        descend(critic_objective if penalty is None else critic_objective + penalty, "critic")
+
+        logits, patches = D.judge_both(fake, patches_of(self.crop, fake, c.patches))
+        with torch.no_grad():
+            target = judge.embed(patches_of(self.crop, reference, c.patches))
+        fool = forger_loss(logits)  # Eq. 2
+        match = style_match(
+            patches.unflatten(0, (-1, n)), target.unflatten(0, (-1, n)), self.queue.keys, c.temperature
+        )  # Eq. 5, or Eq. 4 where there are no patches
+        keep = F.l1_loss(G.decode(G.encode(fake), own_style).float(), source)  # Eq. 3
+        cycle_weight = settle(c.cycle_weight_start, c.cycle_weight, t, c.settle_steps)
+        objective = fool + c.style_weight * match + cycle_weight * keep
+        metrics = {"contrast": contrast, "critic": realism, "fool": fool, "style": match, "cycle": keep}
+        if penalty is not None:
+            metrics["r1"] = penalty
+        if reconstruction_weight := settle(c.reconstruction_weight_start, 0.0, t, c.settle_steps):
+            metrics["reconstruction"] = F.l1_loss(G.decode(structure, own_style).float(), source)
+            objective = objective + reconstruction_weight * metrics["reconstruction"]
+        descend(objective, "translator")
+
+        follow(judge, D, warm_decay(c.average_decay, t))
+        self.queue.push(key)
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def lazy_r1(self, images: Tensor, t: int) -> Tensor | None:
+        """R1 on real pictures every ``r1_interval`` steps, as many times as strong; in float32 throughout."""
+        c = self.config
+        if t % c.r1_interval or not c.r1_gamma:
+            return None
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.detach().requires_grad_()
+            return c.r1_gamma * c.r1_interval * r1_penalty(self.critic.realness(images), images)

@@ -1,0 +1,143 @@
+"""Pre-activation residual blocks (StarGAN v2's, as CLUIT's appendix A.1 uses them), with and without norm.
+
+Every block divides its sum by √2, so that two unit variances add up to one.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every leaky ReLU
+UNIT_VARIANCE = 1 / math.sqrt(2)
+
+
+def act(x: Tensor) -> Tensor:
+    """Leaky ReLU with slope 0.2."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def halve(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/2, W/2), by averages of 2×2."""
+    return F.avg_pool2d(x, 2)
+
+
+def double(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2H, 2W), nearest neighbour."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """(N, C, H, W), each channel of each picture brought to mean 0 and variance 1."""
+    variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+    return (x - mean) * torch.rsqrt(variance + 1e-5)
+
+
+class AdaIN(nn.Module):
+    """(1 + γ) · IN(x) + β, with γ and β one linear function of the style (Huang and Belongie, 2017)."""
+
+    def __init__(self, channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(style_dim, 2 * channels)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:  # (N, C, H, W), (N, S) -> (N, C, H, W)
+        gamma, beta = self.affine(style)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(beta, 1 + gamma, instance_norm(x))
+
+
+def shortcut(inputs: int, outputs: int) -> nn.Module:
+    """The identity where widths agree, else a 1×1 convolution without bias."""
+    return nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+
+
+class Down(nn.Module):
+    """(N, C, H, W) -> (N, C', H/2, W/2), without norm: the block of critic and style encoder.
+
+    The shortcut pools before its 1×1 convolution: the two commute, and so it works on a quarter of the pixels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = shortcut(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv2(act(halve(self.conv1(act(x)))))
+        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+
+
+class NormDown(nn.Module):
+    """(N, C, H, W) -> (N, C', H/2, W/2), with instance norm: the generator's way in."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = shortcut(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = halve(self.conv1(act(instance_norm(x))))
+        h = self.conv2(act(instance_norm(h)))
+        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+
+
+class NormSame(nn.Module):
+    """(N, C, H, W) -> the same, with instance norm: the generator's middle, before the style."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(act(instance_norm(x)))
+        h = self.conv2(act(instance_norm(h)))
+        return (h + x) * UNIT_VARIANCE
+
+
+class StyledSame(nn.Module):
+    """(N, C, H, W) and a style -> the same shape, with AdaIN: the generator's middle, from the style on."""
+
+    def __init__(self, channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.norm1 = AdaIN(channels, style_dim)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = AdaIN(channels, style_dim)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        h = self.conv1(act(self.norm1(x, style)))
+        h = self.conv2(act(self.norm2(h, style)))
+        return (h + x) * UNIT_VARIANCE
+
+
+class StyledUp(nn.Module):
+    """(N, C, H, W) and a style -> (N, C', 2H, 2W), with AdaIN: the generator's way out.
+
+    The shortcut's 1×1 convolution comes before the doubling, which it commutes with.
+    """
+
+    def __init__(self, inputs: int, outputs: int, style_dim: int) -> None:
+        super().__init__()
+        self.norm1 = AdaIN(inputs, style_dim)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = AdaIN(outputs, style_dim)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = shortcut(inputs, outputs)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        h = self.conv1(double(act(self.norm1(x, style))))
+        h = self.conv2(act(self.norm2(h, style)))
+        return (h + double(self.skip(x))) * UNIT_VARIANCE
+
+
+@torch.no_grad()
+def he_init(module: nn.Module) -> None:
+    """He initialisation (fan-in, leaky ReLU) of every convolution and linear layer; biases start at zero."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
