@@ -32,13 +32,14 @@ class Views:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> the same shape, one random view of each picture."""
-        frame = crop_frame(images, self.crop, self.by_area)
-        if self.flip:
-            frame = frame @ flip_frame(images)
-        if self.affine:
-            frame = affine_frame(images) @ frame
-        views = resample(images, frame)
-        return jitter(views) if self.color else views
+        with torch.autocast(images.device.type, enabled=False):  # half precision would move the frame by pixels
+            frame = crop_frame(images, self.crop, self.by_area)
+            if self.flip:
+                frame = frame @ flip_frame(images)
+            if self.affine:
+                frame = affine_frame(images) @ frame
+            views = resample(images.float(), frame)
+            return jitter(views) if self.color else views
 
 
 def uniform(images: Tensor, low: float, high: float) -> Tensor:
@@ -78,9 +79,8 @@ def affine_frame(images: Tensor) -> Tensor:
 
 def resample(images: Tensor, frame: Tensor) -> Tensor:
     """What each ``frame`` (N, 3, 3) sees of its picture, bilinearly; beyond the edge lies its reflection."""
-    with torch.autocast(images.device.type, enabled=False):
-        grid = F.affine_grid(frame[:, :2], list(images.shape), align_corners=False)
-        return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
+    grid = F.affine_grid(frame[:, :2], list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def jitter(images: Tensor) -> Tensor:
@@ -91,12 +91,11 @@ def jitter(images: Tensor) -> Tensor:
     contrasty = 1 + chosen * uniform(images, -contrast, contrast)
     colored = 1 + chosen * uniform(images, -saturation, saturation)
     turn = chosen * uniform(images, -hue, hue) * 2 * math.pi
-    with torch.autocast(images.device.type, enabled=False):
-        rgb = images.float().add(1)  # black is 0
-        color = hue_matrix(turn, colored) * (contrasty * bright)[:, None, None]
-        grey = grey_of(rgb).mean(dim=(1, 2, 3)) * bright * (1 - contrasty)
-        mixed = torch.baddbmm(grey[:, None, None] - 1, color, rgb.flatten(2))
-        return mixed.clamp(-1, 1).view_as(images)
+    rgb = images + 1  # black is 0
+    color = hue_matrix(turn, colored) * (contrasty * bright)[:, None, None]
+    grey = grey_of(rgb).mean(dim=(1, 2, 3)) * bright * (1 - contrasty)
+    mixed = torch.baddbmm(grey[:, None, None] - 1, color, rgb.flatten(2))
+    return mixed.clamp(-1, 1).view_as(images)
 
 
 def grey_of(rgb: Tensor) -> Tensor:
