@@ -1,0 +1,1 @@
+"""How training runs, whatever the paper: descent, averaging, precision, checkpoints, logs."""

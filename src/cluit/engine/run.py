@@ -1,0 +1,67 @@
+"""The folder of a run: one experiment, one process at a time."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cluit.core.errors import UserError
+from cluit.engine.files import STRAYS, disk_errors
+
+LOCK = ".lock"
+SETTINGS = "settings.yaml"
+"""The first file to be written into a run: a folder that has it can be resumed, checkpoint or not."""
+
+
+@contextmanager
+def claim_run(run: Path, *, resume: bool) -> Iterator[None]:
+    """Hold the folder ``run`` for this process alone; make it if need be.
+
+    A new run needs an empty folder; ``resume`` needs one that holds a run (or nothing yet: a run may be
+    killed before it writes anything). UserError otherwise, or when another process trains there, with nothing
+    touched. Temporary files of a killed process are removed.
+    """
+    require_claimable(run, resume)
+    with disk_errors(run / LOCK):
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / LOCK).open("a")
+    with lock:
+        take(lock.fileno(), run)
+        require_claimable(run, resume)  # another process may have begun and ended a run since
+        for stray in run.rglob(STRAYS):
+            stray.unlink()
+        yield
+
+
+def require_claimable(run: Path, resume: bool) -> None:
+    if run.exists() and not run.is_dir():
+        raise UserError(f"{run} is a file; choose a folder for the run")
+    if resume and not run.exists():
+        raise UserError(f"there is no run in {run} to resume; leave out --resume to start one")
+    names = (
+        {path.name for path in run.iterdir() if not path.match(STRAYS)} - {LOCK} if run.exists() else set()
+    )
+    holds_run = bool(names & {SETTINGS, "checkpoints"})
+    if names and not resume:
+        advice = "continue it with --resume or choose" if holds_run else "choose"
+        raise UserError(
+            f"{run} already holds {'a run' if holds_run else 'other files'}; {advice} another folder"
+        )
+    if names and not holds_run:
+        raise UserError(f"there is no run in {run} to resume, only other files; choose another folder")
+
+
+def take(lock: int, run: Path) -> None:
+    """Lock a file by its descriptor until this process ends, however it ends.
+
+    A record lock, not flock: worker processes forked from this one do not keep it alive after a kill.
+    """
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise UserError(
+                f"another process is training in {run}; wait for it or choose another folder"
+            ) from None
+        # else a network disk that knows no locks: train without

@@ -1,0 +1,149 @@
+"""A model as two files: ``model.safetensors`` (the weights) and ``model.json`` (what they are weights of).
+
+Reading either executes nothing.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from cluit.core.errors import UserError
+from cluit.core.types import Translator
+
+FORMAT = 1
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half: bool = False) -> None:
+    """Write ``translator`` into ``folder``, made if need be; each file there is replaced whole or not at all.
+
+    card: JSON values; at least ``method``, its name, and ``config``, the arguments of its config class.
+    half: store float16, which halves the file. UserError where the disk refuses.
+    """
+    dtype = torch.float16 if half else torch.float32
+    weights = {name: stored(tensor, dtype) for name, tensor in translator.state_dict().items()}
+    card = {"format_version": FORMAT, "cluit_version": own_version(), **card, "dtype": str(dtype)[6:]}
+    text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace(folder / WEIGHTS, to_bytes(weights))
+        replace(folder / CARD, text.encode())
+    except OSError as error:
+        raise UserError(
+            f"cannot write a model into {folder}: {error.strerror}; choose another folder"
+        ) from error
+
+
+def own_version() -> str:
+    """This package's version, as installed."""
+    try:
+        return version("cluit")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+def stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """As safetensors wants it: on the CPU, contiguous, sharing memory with nothing."""
+    tensor = tensor.detach().cpu()
+    return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous().clone()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write ``path`` so that a process killed meanwhile leaves the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: Path, configs: Mapping[str, type[Any]]) -> tuple[Translator, dict[str, Any]]:
+    """Read a model, in float32 on the CPU and ready for use, and its card.
+
+    configs: each method's config class by name, e.g. ``cluit.methods.CONFIGS``. UserError for whatever is not
+    a model that this version can use.
+    """
+    card = read_card(folder)
+    config = read_config(card, configs, folder)
+    try:
+        with torch.device("meta"):  # shapes only: a wild config must not fill the memory
+            shapes = {name: tensor.shape for name, tensor in config.build_translator().state_dict().items()}
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise UserError(f"the config in {folder / CARD} describes no network: {error}") from error
+    weights = read_weights(folder / WEIGHTS, shapes)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
+        translator: Translator = config.build_translator()
+    translator.load_state_dict(weights)
+    return translator.eval().requires_grad_(False), card
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """``model.json`` of a format that this version knows."""
+    if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder} is not a model: it must be a folder with {WEIGHTS} and {CARD}")
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{folder / CARD} is not readable as JSON; save the model again") from error
+    number = card.get("format_version") if isinstance(card, dict) else None
+    if not isinstance(number, int):
+        raise UserError(f"{folder / CARD} does not describe a model of cluit: it has no format_version")
+    if number > FORMAT:
+        raise UserError(
+            f"{folder} has format version {number}, newer than this cluit knows ({FORMAT}); upgrade cluit"
+        )
+    return card
+
+
+def read_config(card: Mapping[str, Any], configs: Mapping[str, type[Any]], folder: Path) -> Any:
+    """The config that the card names, checked by its own class."""
+    method, arguments = card.get("method"), card.get("config")
+    if not isinstance(method, str) or method not in configs:
+        raise UserError(
+            f"{folder / CARD} names an unknown method {method!r}; known are: {', '.join(configs)}"
+        )
+    if not isinstance(arguments, dict):
+        raise UserError(f"{folder / CARD} has no config; save the model again")
+    known = {field.name for field in dataclasses.fields(configs[method])}
+    if unknown := sorted(arguments.keys() - known):
+        raise UserError(
+            f"the config in {folder / CARD} has unknown keys: {', '.join(unknown)}; upgrade cluit"
+        )
+    try:
+        return configs[method](**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
+    except (TypeError, ValueError, UserError) as error:
+        raise UserError(f"the config in {folder / CARD} is refused: {error}") from error
+
+
+def read_weights(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, if they are exactly those of ``shapes``."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if found == shapes:
+            return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); download it again") from error
+    wrong = [f"{name} is missing" for name in shapes if name not in found]
+    wrong += [f"{name} is not of this network" for name in found if name not in shapes]
+    wrong += [
+        f"{name} is {tuple(found[name])} instead of {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in found and found[name] != shape
+    ]
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    raise UserError(f"{path} does not fit its {CARD}: {', '.join(wrong[:3])}{more}; save the model again")
