@@ -1,0 +1,32 @@
+# Needs Python 3.11 or newer with its venv module, and make. Everything goes into .venv.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check clean
+
+demo: $(READY)  ## draw portraits, train a few minutes, translate, write demo/index.html
+	@env -u OMP_NUM_THREADS $(BIN)/cluit demo
+
+test: check  ## everything that .ci/run asks for
+	$(BIN)/pytest -n 2 -q
+
+check: $(READY)  ## style, types and which way imports go
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "cluit needs Python 3.11 or newer; name one, for instance: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

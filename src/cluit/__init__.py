@@ -1,0 +1,40 @@
+"""Contrastive learning for unsupervised image-to-image translation: learn from a folder, repaint any picture.
+
+    import cluit
+    model = cluit.load("portraits")
+    model.translate("source.png", "reference.png").save("out.png")
+
+Importing this package imports no torch: its names are fetched when first used (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cluit.apps.api import Painter, load, train
+    from cluit.core.errors import UserError
+
+    __version__: str
+
+__all__ = ["Painter", "UserError", "__version__", "load", "train"]
+
+_HOMES = {
+    "Painter": "cluit.apps.api",
+    "UserError": "cluit.core.errors",
+    "load": "cluit.apps.api",
+    "train": "cluit.apps.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cluit")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'cluit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
