@@ -1,0 +1,97 @@
+"""Any map-style data set of pictures, as the loader wants it."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cluit.core.errors import UserError
+from cluit.data.decode import Fit, as_seen, fit_square
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
+
+
+class Pictures(Protocol):
+    """What the loader reads: ImageFolder and Portraits are such; ``as_dataset`` makes one of the rest."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int], /) -> Tensor:
+        """uint8 (N, 3, H, W), one row per index. Called from several threads at once."""
+
+
+class MapStyle(Protocol):
+    """Anything with a length and items by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def as_pixels(picture: object, size: int, fit: Fit = "crop") -> Tensor:
+    """One picture -> uint8 (3, size, size), as the eye sees it.
+
+    picture: a PIL image of any mode; a numpy array of uint8, (H, W) or (H, W, C); or a tensor of uint8,
+    (H, W) or (C, H, W). C is 1 (grey), 3 (RGB) or 4 (RGB and alpha, put on white). UserError for the rest.
+    """
+    if isinstance(picture, Tensor):
+        picture = picture.permute(1, 2, 0).cpu().numpy() if picture.ndim == 3 else picture.cpu().numpy()
+    if isinstance(picture, np.ndarray):
+        channels = {2: (1,), 3: picture.shape[2:]}.get(picture.ndim)
+        if picture.dtype != np.uint8 or channels not in ((1,), (3,), (4,)):
+            raise UserError(
+                f"a picture must be of uint8 with 1, 3 or 4 channels, (H, W, C) in numpy and (C, H, W) in "
+                f"torch, got {picture.dtype} in channels-last shape {picture.shape}"
+            )
+        picture = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
+    if not isinstance(picture, Image.Image):
+        raise UserError(f"a picture is a PIL image, a numpy array or a tensor, not {type(picture).__name__}")
+    return fit_square(as_seen(picture), size, fit)
+
+
+class _Adapter:
+    def __init__(self, items: MapStyle, size: int, fit: Fit) -> None:
+        self.items, self.size, self.fit = items, size, fit
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """uint8 (3, size, size)."""
+        with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
+            picture = _picture_of(self.items[index])
+            if isinstance(picture, Image.Image):
+                picture.load()
+        try:
+            return as_pixels(picture, self.size, self.fit)
+        except UserError as error:
+            raise UserError(f"item {index} of the data set: {error}") from error
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        return torch.stack([self[index] for index in indices])
+
+
+def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> Pictures:
+    """Any map-style data set -> pictures of uint8 (3, size, size) for ``batches``.
+
+    An item is a picture as in ``as_pixels``, a tuple or list that starts with one (its labels are ignored),
+    or a mapping with one under "image". Portraits and ImageFolder, at that size, are returned as they are.
+    """
+    if fit not in get_args(Fit):
+        raise UserError(f"unknown fit {fit!r}; choose crop or resize")
+    if isinstance(items, ImageFolder | Portraits) and items.size == size:
+        return items
+    return _Adapter(items, size, fit)
+
+
+def _picture_of(item: object) -> object:
+    if isinstance(item, Mapping):
+        if "image" not in item:
+            raise UserError(f'an item of the data set has no "image", only: {", ".join(map(str, item))}')
+        return item["image"]
+    return item[0] if isinstance(item, (tuple, list)) else item
