@@ -28,10 +28,13 @@ def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half:
     """Write ``translator`` into ``folder``, made if need be; each file there is replaced whole or not at all.
 
     card: JSON values; at least ``method``, its name, and ``config``, the arguments of its config class.
-    half: store float16, which halves the file. UserError where the disk refuses.
+    half: store float16, which halves the file. UserError, with nothing written, for weights that are not finite;
+    and where the disk refuses.
     """
     dtype = torch.float16 if half else torch.float32
     weights = {name: stored(tensor, dtype) for name, tensor in translator.state_dict().items()}
+    if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise UserError(f"a model with weights that are not finite is not saved: {', '.join(broken[:3])}")
     card = {"format_version": FORMAT, "cluit_version": own_version(), **card, "dtype": str(dtype)[6:]}
     text = json.dumps(card, indent=2, allow_nan=False) + "\n"
     try:

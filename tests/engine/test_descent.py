@@ -1,0 +1,85 @@
+"""Weights move where they are asked to, and nowhere else."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from cluit.engine.descent import Descent
+
+
+def two_layers() -> tuple[nn.Linear, nn.Linear, Descent]:
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 1)
+    return (
+        first,
+        second,
+        Descent({"first": SGD(first.parameters(), 0.1), "second": SGD(second.parameters(), 0.1)}),
+    )
+
+
+def copies(module: nn.Module) -> list[Tensor]:
+    return [weight.detach().clone() for weight in module.parameters()]
+
+
+def moved(module: nn.Module, before: list[Tensor]) -> list[bool]:
+    return [not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True)]
+
+
+def test_only_the_named_weights_move() -> None:
+    first, second, descend = two_layers()
+    was_first, was_second = copies(first), copies(second)
+    descend(second(first(torch.ones(2, 4))).mean(), "first")
+    assert all(moved(first, was_first))
+    assert not any(moved(second, was_second))
+    descend(second(first(torch.ones(2, 4))).mean(), "first", "second")
+    assert all(moved(second, was_second))
+
+
+def test_a_step_is_the_optimizers_own() -> None:
+    first, second, descend = two_layers()
+    (expected,) = torch.autograd.grad(second(first(torch.ones(2, 4))).mean(), [first.weight])
+    before = first.weight.detach().clone()
+    descend(second(first(torch.ones(2, 4))).mean(), "first")
+    torch.testing.assert_close(first.weight, before - 0.1 * expected)
+
+
+def test_a_weight_out_of_reach_is_not_moved_by_a_stale_gradient() -> None:
+    first, _, descend = two_layers()
+    for weight in first.parameters():
+        weight.grad = torch.ones_like(weight)
+    before = copies(first)
+    descend(first.weight.square().sum(), "first")
+    assert moved(first, before) == [True, False]
+
+
+def test_no_gradient_outlives_the_call() -> None:
+    first, second, descend = two_layers()
+    descend(second(first(torch.ones(2, 4))).mean(), "first", "second")
+    assert all(weight.grad is None for layer in (first, second) for weight in layer.parameters())
+
+
+def test_half_precision_copies_of_moved_weights_are_forgotten() -> None:
+    first, second, descend = two_layers()
+    x = torch.ones(2, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        descend(second(first(x)).float().mean(), "first", "second")
+        within = second(first(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        afresh = second(first(x))
+    assert torch.equal(within, afresh)
+
+
+def test_a_gradient_of_a_gradient_descends() -> None:
+    first, _, descend = two_layers()
+    x = torch.ones(2, 4, requires_grad=True)
+    (slope,) = torch.autograd.grad(first(x).square().sum(), [x], create_graph=True)
+    before = copies(first)
+    descend(slope.square().sum(), "first")
+    assert all(moved(first, before))
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    first, _, descend = two_layers()
+    with pytest.raises(KeyError, match="third"):
+        descend(first(torch.ones(2, 4)).mean(), "third")
