@@ -86,7 +86,8 @@ def load(folder: Path, configs: Mapping[str, type[Any]]) -> tuple[Translator, di
         with torch.device("meta"):  # shapes only: a wild config must not fill the memory
             shapes = {name: tensor.shape for name, tensor in config.build_translator().state_dict().items()}
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise UserError(f"the config in {folder / CARD} describes no network: {error}") from error
+        reason = str(error).split("\n")[0]
+        raise UserError(f"the config in {folder / CARD} describes no network: {reason}") from error
     weights = read_weights(folder / WEIGHTS, shapes)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
         translator: Translator = config.build_translator()
