@@ -1,0 +1,1 @@
+"""What people run: the commands, and the Python functions that are the same."""

@@ -1,0 +1,324 @@
+"""The commands: a table of plain functions, whose parameters are the flags.
+
+torch is imported only once a command runs, so that help and refusals come at once.
+"""
+
+import difflib
+import functools
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+import tyro
+from tyro.conf import Positional, arg
+
+from cluit.apps.recipes import RECIPES
+from cluit.apps.settings import TrainSettings, documented
+from cluit.core.errors import UserError
+from cluit.methods import CONFIGS
+
+SUMMARY = """Repaint any picture in the style of any other, learned from a folder of unlabelled pictures.
+
+`cluit train FOLDER --out RUN` learns, `cluit translate RUN SOURCE REFERENCE --out OUT` repaints,
+`cluit --version` says which release this is."""
+
+
+def flags_of_training() -> Any:
+    """A dictionary type with an optional key per setting: what is not given is left to lower layers."""
+    flags = {}
+    for kind in (TrainSettings, *CONFIGS.values()):
+        hints, texts = get_type_hints(kind), documented(kind)
+        for field in fields(kind):
+            if field.name != "data":
+                small = RECIPES["small"]().get(field.name, field.default)
+                hint = f"(default: {field.default}{f'; small: {small}' if small != field.default else ''})"
+                help = arg(help=texts[field.name], help_behavior_hint=hint)
+                flags[field.name] = Annotated[hints[field.name], help]
+    return TypedDict("settings", flags, total=False)  # type: ignore[operator]
+
+
+Flags = flags_of_training()
+
+
+def train(
+    data: Annotated[str | None, Positional, arg(metavar="DATA")] = None,
+    *,
+    out: Annotated[Path, arg(metavar="RUN")],
+    resume: bool = False,
+    config: Annotated[Path | None, arg(metavar="FILE")] = None,
+    settings: Flags,  # type: ignore[valid-type]
+) -> None:
+    """Learn from a folder of pictures.
+
+    Flags win over the file of --config, the file over the recipe, the recipe over the defaults. Exit codes: 0
+    when the training is done, 130 or 143 when Ctrl-C or SIGTERM stopped it (it has saved, --resume goes on),
+    1 when it diverged, 2 for a mistake in the command.
+
+    Args:
+        data: A folder of pictures, nested or flat, or the word portraits: drawn animals. --resume knows it.
+        out: A new or empty folder for settings, log, grids, checkpoints and models; a run's, with --resume.
+        resume: Go on where the run stopped, bit for bit.
+        config: YAML lines such as style_weight: 3.
+    """
+    from cluit.apps.train import train
+    from cluit.engine.divergence import Diverged
+
+    try:
+        train(data, out=out, resume=resume, config=config, **settings)
+    except Diverged as error:
+        print(f"cluit: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def methods(*, image_size: int = 128, width: int = 64, json: bool = False) -> None:
+    """List each method with its networks' parameters and multiply-accumulates per picture.
+
+    Args:
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.methods import print_methods
+
+    print_methods(image_size, width, as_json=json)
+
+
+def translate(
+    model: Annotated[str, Positional],
+    source: Annotated[Path, Positional],
+    reference: Annotated[Path, Positional],
+    *,
+    out: Path,
+    grid: bool = False,
+    full_size: bool = False,
+    overwrite: bool = False,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    batch_size: int = 16,
+) -> None:
+    """Repaint pictures in the style of others.
+
+    Args:
+        model: A run, a saved model's folder, or the word portraits: the shipped one.
+        source: A picture or a folder of them: what is repainted.
+        reference: A picture or a folder of them: whose style it takes on.
+        out: A picture to write, or a folder for several.
+        grid: Write one picture of all sources by all references.
+        full_size: Put the result back at the source's size.
+        overwrite: Replace what is there.
+        device: Where to work.
+        precision: Of the arithmetic.
+        batch_size: Pictures worked on at once.
+    """
+    from cluit.apps.translate import translate
+
+    translate(
+        model, source, reference, out=out, grid=grid, full_size=full_size, overwrite=overwrite,
+        device=device, precision=precision, batch_size=batch_size,
+    )  # fmt: skip
+
+
+def bench_step(
+    *,
+    method: str = "cluit",
+    image_size: int = 64,
+    width: int = 32,
+    batch_size: int = 32,
+    rounds: int = 8,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Time a training step in each precision and memory format.
+
+    Args:
+        method: Which.
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        batch_size: Pictures per step.
+        rounds: Steps timed of each.
+        device: Where.
+        slow: Time bfloat16 even where this machine only imitates it.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_step
+
+    bench_step(
+        method=method, image_size=image_size, width=width, batch_size=batch_size, rounds=rounds,
+        device=device, slow=slow, json=json,
+    )  # fmt: skip
+
+
+def bench_translate(
+    *,
+    method: str = "cluit",
+    image_size: int = 64,
+    width: int = 32,
+    rounds: int = 8,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Time a translation in each precision and memory format.
+
+    Args:
+        method: Which.
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        rounds: Translations timed of each.
+        device: Where.
+        slow: Time bfloat16 even where this machine only imitates it.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_translate
+
+    bench_translate(
+        method=method, image_size=image_size, width=width, rounds=rounds, device=device, slow=slow, json=json
+    )
+
+
+def bench_data(
+    *,
+    image_size: int = 64,
+    batch_size: int = 32,
+    pictures: int = 512,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    json: bool = False,
+) -> None:
+    """Time the loading of pictures beside the step that waits for them.
+
+    Args:
+        image_size: Side of the pictures.
+        batch_size: Pictures per step.
+        pictures: How many to load.
+        device: Where the step runs.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_data
+
+    bench_data(image_size=image_size, batch_size=batch_size, pictures=pictures, device=device, json=json)
+
+
+def demo(
+    *,
+    out: Path = Path("demo"),
+    minutes: float = 8.0,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    browser: bool = True,
+) -> None:
+    """Draw portraits, train on them for some minutes, translate, and write a page that shows it.
+
+    Args:
+        out: A folder for the run and the page.
+        minutes: Of training.
+        seed: Of the training.
+        device: Where to train.
+        precision: Of the arithmetic.
+        browser: Open the page.
+    """
+    from cluit.apps.demo import demo
+
+    demo(out=out, minutes=minutes, seed=seed, device=device, precision=precision, browser=browser)
+
+
+Command = Callable[..., None]
+COMMANDS: Mapping[str, Command | Mapping[str, Command]] = {
+    "train": train,
+    "translate": translate,
+    "methods": methods,
+    "bench": {"step": bench_step, "translate": bench_translate, "data": bench_data},
+    "demo": demo,
+}
+GROUPS = {"bench": "Measure speed and memory: step, translate, data."}
+
+
+def parse(argv: list[str]) -> functools.partial[None]:
+    """The command that ``argv`` asks for, ready to be called.
+
+    UserError for an unknown command or flag, with the nearest known one; SystemExit, with a message, for
+    other mistakes and after help.
+    """
+    table: Mapping[str, Any] = COMMANDS
+    program, summary = "cluit", SUMMARY
+    while argv and not argv[0].startswith("-"):
+        name, *argv = argv
+        if name not in table:
+            raise UserError(
+                f"unknown command {program} {name}; did you mean {program} {nearest(name, table)}?"
+            )
+        program, entry = f"{program} {name}", table[name]
+        if callable(entry):
+            refuse_unknown_flags(entry, argv)
+            return tyro.cli(deferred(entry), prog=program, args=argv, config=(tyro.conf.OmitArgPrefixes,))
+        table, summary = entry, GROUPS[name]
+    shown = {name: entry if callable(entry) else group_help(name) for name, entry in table.items()}
+    tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
+    raise AssertionError("without a command there is help or an error")
+
+
+def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
+    """UserError that names the flag which is nearest to one that ``command`` does not have."""
+    names = {"help", *inspect.signature(command).parameters}
+    if "settings" in names:
+        names = names - {"settings"} | Flags.__annotations__.keys()
+    for flag in argv:
+        name = flag[2:].split("=")[0].replace("-", "_")
+        if flag.startswith("--") and not {name, name.removeprefix("no_")} & names:
+            near = nearest(name, names).replace("_", "-")
+            raise UserError(f"unknown flag {flag.split('=')[0]}; did you mean --{near}?")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+
+
+def deferred(command: Command) -> Callable[..., functools.partial[None]]:
+    """The same parameters, but calling it only says what is to be called."""
+
+    @functools.wraps(command)
+    def later(*args: Any, **flags: Any) -> functools.partial[None]:
+        return functools.partial(command, *args, **flags)
+
+    return later
+
+
+def group_help(name: str) -> Command:
+    """What stands for a group of commands in the list of all."""
+
+    def group() -> None:
+        pass
+
+    group.__doc__ = GROUPS[name]
+    return group
+
+
+def release() -> str:
+    """The version installed."""
+    try:
+        return version("cluit")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code; a user's mistake is one sentence and code 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    warnings.showwarning = lambda message, *_: print(f"cluit: warning: {message}", file=sys.stderr)
+    try:
+        if argv == ["--version"]:
+            print(f"cluit {release()}")
+        else:
+            parse(argv)()
+    except UserError as error:
+        print(f"cluit: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("cluit: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

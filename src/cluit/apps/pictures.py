@@ -1,0 +1,85 @@
+"""Which pictures a run learns from, and which it is looked at with."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cluit.apps.settings import Settings
+from cluit.core.chance import mixed
+from cluit.core.errors import UserError
+from cluit.data.dataset import MapStyle, Pictures, as_dataset
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
+
+HELD_OUT_SHARE, HELD_OUT_MOST = 20, 256  # one picture in so many, and at most so many
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Share:
+    """Some of the pictures of a data set, as a data set."""
+
+    whole: Pictures
+    chosen: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        return self.whole.batch([self.chosen[index] for index in indices])
+
+
+@dataclass(frozen=True)
+class Data:
+    """The pictures to train on and those held out from training."""
+
+    train: Pictures
+    held_out: Pictures
+    fingerprint: str
+    """Says whether two runs learn from the same pictures."""
+    skipped: dict[Path, str]
+    """Files passed over, with the reason."""
+
+
+def open_data(data: str | Path | MapStyle, settings: Settings) -> Data:
+    """A folder, the word ``portraits`` or a map-style data set, parted as the settings say.
+
+    Which pictures are held out depends on their number alone, not on the run's seed: so runs compare.
+    UserError where there are too few.
+    """
+    run, size = settings.run, settings.config.image_size
+    skipped: dict[Path, str] = {}
+    if isinstance(data, str | Path) and str(data) == "portraits":
+        whole: Pictures = Portraits(run.count, size, split="train", cache_bytes=run.cache * 2**20)
+        fingerprint = f"{run.count} portraits"
+        if run.held_out is None:
+            return Data(whole, Portraits(HELD_OUT_MOST, size, split="test"), fingerprint, skipped)
+    elif isinstance(data, str | Path):
+        whole = folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
+        names = "\n".join(path.relative_to(folder.root).as_posix() for path in folder.paths)
+        digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+        fingerprint, skipped = f"{len(folder)} files {digest}", folder.skipped
+    else:
+        whole = as_dataset(data, size, run.fit)
+        fingerprint = f"{len(whole)} pictures"
+        if len(whole) < FEWEST:
+            raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
+    if run.held_out is not None:
+        other = ImageFolder(run.held_out, size, run.fit, minimum=2)
+        chosen = sorted(shuffled(len(other))[:HELD_OUT_MOST])
+        return Data(whole, Share(other, chosen), fingerprint, {**skipped, **other.skipped})
+    order = shuffled(len(whole))
+    count = min(HELD_OUT_MOST, max(2, len(whole) // HELD_OUT_SHARE))
+    return Data(
+        Share(whole, sorted(order[count:])), Share(whole, sorted(order[:count])), fingerprint, skipped
+    )
+
+
+def shuffled(count: int) -> list[int]:
+    """The numbers below ``count`` in an order that is the same everywhere."""
+    generator = torch.Generator().manual_seed(mixed("held out", count))
+    return torch.randperm(count, generator=generator).tolist()

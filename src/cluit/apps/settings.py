@@ -1,0 +1,240 @@
+"""The settings of a run: one flat set of names for flags, YAML keys and Python's keywords.
+
+Nothing here imports torch, so that a help page and a refusal come at once.
+"""
+
+import ast
+import difflib
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from cluit.apps.recipes import RECIPES
+from cluit.core.errors import UserError
+from cluit.methods import CONFIGS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a run is trained. What is trained is the method's own configuration."""
+
+    recipe: str | None = None
+    """Settings to begin with: paper, paper-afhq, paper-celeba, small or small-64; by default one that this
+    machine can train."""
+    method: str = "cluit"
+    """What to train."""
+    data: str | None = None
+    """The folder of pictures, or the word portraits."""
+    batch_size: int = 32
+    """Pictures per step: the first half are sources, the second half references."""
+    steps: int = 100_000
+    """Steps in all, those before --resume included."""
+    seed: int = 0
+    """Of the first weights, the order of pictures and all chance."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the arithmetic; auto is bfloat16 where the hardware has it. A resumed run keeps its own."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto is CUDA, else MPS, else the CPU."""
+    minutes: float | None = None
+    """Stop after so many minutes, if the steps are not done before; --resume goes on."""
+    init_from: str | None = None
+    """A run or a saved model whose weights to start from, for fine-tuning."""
+
+    fit: Literal["crop", "resize"] = "crop"
+    """How a picture that is not square becomes so: by its centre, or by squeezing all of it."""
+    held_out: str | None = None
+    """A folder of pictures for grids and scores; by default a twentieth of the data, at most 256."""
+    count: int = 20_000
+    """How many portraits to draw, where the data are portraits."""
+    cache: int = 1024
+    """MiB of memory for decoded pictures; what does not fit is decoded anew in each epoch."""
+    workers: int = 2
+    """Threads that read and decode pictures."""
+
+    log_every: int = 100
+    """Steps between lines of the log."""
+    grid_every: int = 1000
+    """Steps between sample grids."""
+    score_every: int = 1000
+    """Steps between scores on held-out pictures."""
+    save_every: int = 1000
+    """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Write curves for TensorBoard into RUN/tensorboard as well."""
+
+    def __post_init__(self) -> None:
+        if self.recipe is not None and self.recipe not in RECIPES:
+            raise ValueError(f"unknown recipe {self.recipe!r}; choose {listed(RECIPES)}")
+        if self.method not in CONFIGS:
+            raise ValueError(f"unknown method {self.method!r}; choose {listed(CONFIGS)}")
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ValueError(f"batch_size must be even and at least 2, got {self.batch_size}")
+        for name in ("steps", "workers", "log_every", "grid_every", "score_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "cache"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes must be positive, got {self.minutes}")
+        if self.count < 2:
+            raise ValueError(f"count must be at least 2, got {self.count}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run's settings and its method's configuration, both checked."""
+
+    run: TrainSettings
+    config: Any
+    """Of the class that ``CONFIGS`` has for the method."""
+
+    def flat(self) -> dict[str, Any]:
+        """All of it under one set of names, as in a YAML file."""
+        return {**asdict(self.run), **asdict(self.config)}
+
+
+CHANGEABLE = (
+    "steps", "minutes", "device", "precision", "data", "cache", "workers", "tensorboard",
+    "log_every", "grid_every", "score_every", "save_every",
+)  # fmt: skip
+"""What may differ when a run is resumed; ``data`` may have moved, its pictures are compared."""
+
+
+def layered(
+    given: Mapping[str, Any], file: Mapping[str, Any] | None = None, recipe: str | None = None
+) -> Settings:
+    """What was ``given`` before the file's, the file's before the recipe's, the recipe's before the defaults.
+
+    recipe: the one to take where nobody names one.
+    """
+    named = {**(file or {}), **given}
+    name = named.get("recipe") or recipe
+    if name is not None and name not in RECIPES:
+        raise UserError(f"unknown recipe {name!r}; choose {listed(RECIPES)}")
+    return checked({**(RECIPES[name]() if name else {}), **named, "recipe": name})
+
+
+def checked(values: Mapping[str, Any]) -> Settings:
+    """Settings from flat values. UserError for an unknown name, a wrong type or a value out of range."""
+    method = values.get("method", TrainSettings.method)
+    if method not in CONFIGS:
+        raise UserError(f"unknown method {method!r}; choose {listed(CONFIGS)}")
+    config = CONFIGS[method]
+    kinds = get_type_hints(TrainSettings) | get_type_hints(config)
+    for name in values:
+        if name not in kinds:
+            nearest = difflib.get_close_matches(name, kinds, n=1, cutoff=0.0)[0]
+            raise UserError(f"unknown setting {name!r} of the method {method}; did you mean {nearest}?")
+    fitting = {name: fitted(name, value, kinds[name]) for name, value in values.items()}
+    try:
+        return Settings(built(TrainSettings, fitting), built(config, fitting))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def built(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass from those of ``values`` that it has fields for."""
+    return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})  # type: ignore[arg-type]
+
+
+def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """A run's own settings with what may change. UserError that names the first that may not, both values."""
+    before = checked(stored)
+    after = checked({**stored, "minutes": None, **given})
+    kept = before.flat()
+    for name, value in after.flat().items():
+        if value != kept[name] and name not in CHANGEABLE:
+            raise UserError(
+                f"the run was begun with {name} {kept[name]} and cannot go on with {name} {value}; "
+                "leave it out, or begin another run in another folder"
+            )
+    if given.get("precision") == "auto":
+        after = checked({**after.flat(), "precision": before.run.precision})
+    return after
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file, with ``-`` taken for ``_``. UserError where it is not a flat mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} must hold lines such as 'style_weight: 3'")
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def as_yaml(settings: Settings) -> str:
+    """What `read_settings` reads back, with a first line that says what it is."""
+    text = yaml.safe_dump(settings.flat(), sort_keys=False, allow_unicode=True)
+    return (
+        f"# Settings of a run of cluit; `cluit train DATA --out RUN --config` takes them from here.\n{text}"
+    )
+
+
+def fitted(name: str, value: Any, kind: Any) -> Any:
+    """``value`` as ``kind``, a type as settings have. UserError where it is something else.
+
+    YAML 1.1 reads 1e-4 as text, so text that is a number counts as one; so does 3 where 3.0 is meant.
+    """
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise UserError(f"{name} must be {listed(get_args(kind))}, got {value!r}")
+    options = get_args(kind) or (kind,)
+    if value is None and NoneType in options:
+        return None
+    if str in options and isinstance(value, str | Path):
+        return str(value)
+    if bool in options and isinstance(value, bool):
+        return value
+    number = as_number(value)
+    if int in options and number.is_integer():
+        return int(number)
+    if float in options and math.isfinite(number):
+        return number
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
+    raise UserError(f"{name} must be {' or '.join(words[option] for option in options)}, got {value!r}")
+
+
+def as_number(value: Any) -> float:
+    """NaN for what is no number."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def documented(kind: type) -> dict[str, str]:
+    """The text below each field of a dataclass, by the field's name."""
+    body = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts = {}
+    for statement, below in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
+            texts[statement.target.id] = str(below.value.value)
+    return texts
