@@ -1,5 +1,10 @@
 """Weights move where they are asked to, and nowhere else."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -83,3 +88,28 @@ def test_an_unknown_name_is_an_error() -> None:
     first, _, descend = two_layers()
     with pytest.raises(KeyError, match="third"):
         descend(first(torch.ones(2, 4)).mean(), "third")
+
+
+RANK = """
+import sys, torch, torch.distributed as dist
+from cluit.engine.descent import Descent
+rank, meeting, result = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+weight, idle = torch.zeros(2, requires_grad=True), torch.ones(1, requires_grad=True)
+descend = Descent({"all": torch.optim.SGD([idle, weight], 1.0)})
+descend((weight * torch.tensor([[1.0, 2.0], [3.0, 6.0]][rank])).sum(), "all")
+torch.save([weight.detach(), idle.detach()], f"{result}{rank}")
+dist.destroy_process_group()
+"""
+
+
+def test_two_ranks_descend_by_their_mean_gradient(tmp_path: Path) -> None:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    paths = str(tmp_path / "meeting"), str(tmp_path / "weights")
+    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), *paths], env=env) for rank in range(2)]
+    assert [rank.wait(60) for rank in ranks] == [0, 0]
+    for rank in range(2):
+        weight, idle = torch.load(tmp_path / f"weights{rank}")
+        assert weight.tolist() == [-2.0, -4.0]
+        assert idle.tolist() == [1.0]

@@ -86,7 +86,8 @@ class Log:
             self.file.write(json.dumps({"step": t, "seconds": seconds, **finite}, allow_nan=False) + "\n")
 
     def close(self) -> None:
-        self.file.close()
+        with disk_errors(self.path):  # what a full disk refused is tried once more
+            self.file.close()
 
 
 def whole_lines(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from cluit.core.errors import UserError
 from cluit.core.types import Translator
@@ -28,8 +29,8 @@ def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half:
     """Write ``translator`` into ``folder``, made if need be; each file there is replaced whole or not at all.
 
     card: JSON values; at least ``method``, its name, and ``config``, the arguments of its config class.
-    half: store float16, which halves the file. UserError, with nothing written, for weights that are not finite;
-    and where the disk refuses.
+    half: store float16, which halves the file. UserError for weights that are not finite, with nothing
+    written, and where the disk refuses.
     """
     dtype = torch.float16 if half else torch.float32
     weights = {name: stored(tensor, dtype) for name, tensor in translator.state_dict().items()}
@@ -83,16 +84,28 @@ def load(folder: Path, configs: Mapping[str, type[Any]]) -> tuple[Translator, di
     card = read_card(folder)
     config = read_config(card, configs, folder)
     try:
-        with torch.device("meta"):  # shapes only: a wild config must not fill the memory
-            shapes = {name: tensor.shape for name, tensor in config.build_translator().state_dict().items()}
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        with torch.random.fork_rng(devices=[]), Uninitialised():
+            translator: Translator = config.build_translator()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"the config in {folder / CARD} describes no network: {reason}") from error
-    weights = read_weights(folder / WEIGHTS, shapes)
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn only to be replaced
-        translator: Translator = config.build_translator()
-    translator.load_state_dict(weights)
+    shapes = {name: tensor.shape for name, tensor in translator.state_dict().items()}
+    translator.load_state_dict(read_weights(folder / WEIGHTS, shapes))
     return translator.eval().requires_grad_(False), card
+
+
+class Uninitialised(TorchFunctionMode):
+    """Within this context networks are built without drawing their first weights, which takes longest.
+
+    Nor is their memory touched, so that a wild config costs none before it is found not to fit its file.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
