@@ -64,7 +64,9 @@ class _Adapter:
     def __getitem__(self, index: int) -> Tensor:
         """uint8 (3, size, size)."""
         with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
-            picture = _picture_of(self.items[index])
+            item = self.items[index]
+            picture = item[0] if isinstance(item, (tuple, list)) and item else item
+            picture = picture.get("image") if isinstance(picture, Mapping) else picture
             if isinstance(picture, Image.Image):
                 picture.load()
         try:
@@ -87,11 +89,3 @@ def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> Pictures:
     if isinstance(items, ImageFolder | Portraits) and items.size == size:
         return items
     return _Adapter(items, size, fit)
-
-
-def _picture_of(item: object) -> object:
-    if isinstance(item, Mapping):
-        if "image" not in item:
-            raise UserError(f'an item of the data set has no "image", only: {", ".join(map(str, item))}')
-        return item["image"]
-    return item[0] if isinstance(item, (tuple, list)) else item

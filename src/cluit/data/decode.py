@@ -26,7 +26,6 @@ MAX_PIXELS = 2**26
 MAX_BYTES = 2**30
 """A larger file is never read: the largest allowed picture, uncompressed in 16 bits, takes half of this."""
 
-WHITE = (255, 255, 255, 255)
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,8 +83,9 @@ def open_picture(path: str | Path, side: int | None = None) -> Image.Image:
 
 def as_seen(image: Image.Image) -> Image.Image:
     """Any PIL image -> RGB: EXIF orientation undone, transparency on white, colours in sRGB, 16 bits as 8."""
-    if turn := UPRIGHT.get(_orientation(image)):
-        image = image.transpose(turn)
+    orientation = _orientation(image)
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
     profile = image.info.get("icc_profile")
     image = _eight_bits(image)
     if image.has_transparency_data:
@@ -95,8 +95,10 @@ def as_seen(image: Image.Image) -> Image.Image:
     if profile and (transform := _to_srgb(profile, image.mode)):
         image = ImageCms.applyTransform(image, transform) or image
     if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
-    return image.convert("RGB")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(image, mask=image)
+        image = canvas
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def fit_square(image: Image.Image, size: int, fit: Fit = "crop") -> Tensor:

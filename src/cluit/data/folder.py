@@ -79,11 +79,11 @@ class ImageFolder:
             raise IndexError(f"picture {index} of {len(self)}")
         return self.batch([index % len(self)])[0]
 
-    def batch(self, indices: Sequence[int]) -> Tensor:
+    def batch(self, indices: Sequence[int] | Tensor) -> Tensor:
         """uint8 (N, 3, size, size), in the order of ``indices`` (each from 0 to len - 1)."""
         pixels = np.empty((len(indices), 3, self.size, self.size), np.uint8)
         for row, index in zip(pixels, indices, strict=True):
-            row[...] = self._pixels(index)
+            row[...] = self._pixels(int(index))
         return torch.from_numpy(pixels)
 
     def _pixels(self, index: int) -> np.ndarray:
