@@ -1,10 +1,14 @@
 """What all tests share: one thread, a known random state, the photographs where they are."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from cluit.export import weights
+from cluit.methods.cluit.config import CluitConfig
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)  # small tensors on few cores: one thread is far faster than several
@@ -25,8 +29,17 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a saved model of 32 px that has learned nothing."""
+    folder = tmp_path_factory.mktemp("tiny_model")
+    config = CluitConfig(image_size=32, width=8)
+    weights.save(folder, config.build_translator(), {"method": "cluit", "config": dataclasses.asdict(config)})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def faces64() -> Path:
-    """Real photographs at 64 px, in train/ and test/, each with cat/ and human/; beside the project, never in it."""
+    """Real photographs at 64 px: {train,test}/{cat,human}; beside the project, never in it."""
     folder = ROOT.parent / "shared" / "data" / "faces64"
     if not folder.is_dir():
         pytest.skip("faces64 is not beside the project (../shared/data/faces64)")

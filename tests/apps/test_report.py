@@ -1,0 +1,119 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cluit.apps import report
+from cluit.core.errors import UserError
+
+VOID = {"meta", "img", "line", "path", "link", "br"}
+
+
+class Nesting(HTMLParser):
+    """Raises where a tag is not closed by its own end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def sample() -> str:
+    noisy = [(float(i), 2 + i % 3 - i / 100) for i in range(100)]
+    picture = report.figure(Image.new("RGB", (8, 8)), 'a "caption"', zoom=3)
+    table = report.table(["model", "error"], [["ours", 0.12345], ["<i>", float("nan")]])
+    curves = report.curves("loss", {"critic": noisy, "style": noisy[:5]})
+    return report.page(
+        "A <title>",
+        "a lead & more",
+        report.section("Pictures", report.row(picture)),
+        report.section("Figures", table, curves, report.command("a > b")),
+    )
+
+
+def test_a_page_needs_no_network_and_closes_its_tags() -> None:
+    document = sample()
+    assert all(link.startswith("data:") for link in re.findall(r'(?:src|href)\s*=\s*"([^"]*)', document))
+    assert "url(" not in document
+    assert "http" not in document
+    parser = Nesting()
+    parser.feed(document)
+    assert parser.open == []
+
+
+def test_text_is_escaped_everywhere() -> None:
+    document = sample()
+    assert "A &lt;title&gt;" in document
+    assert "a lead &amp; more" in document
+    assert "a &quot;caption&quot;" in document
+    assert "&lt;i&gt;" in document
+    assert "a &gt; b" in document
+
+
+def test_a_page_suits_phone_and_night() -> None:
+    document = sample()
+    assert 'name="viewport"' in document
+    assert "prefers-color-scheme: dark" in document
+
+
+def test_noisy_lines_are_drawn_raw_and_smoothed_and_short_ones_once() -> None:
+    noisy = [(float(i), float(i % 2)) for i in range(100)]
+    assert report.curves("loss", {"a": noisy}).count("<path") == 2
+    assert report.curves("loss", {"a": noisy[:5]}).count("<path") == 1
+    smooth = report.smoothed(noisy)
+    assert all(0.3 < y < 0.7 for _, y in smooth[10:-10])
+
+
+def test_curves_of_nothing_and_of_nan_are_a_sentence() -> None:
+    assert "nothing measured" in report.curves("loss", {})
+    assert "nothing measured" in report.curves("loss", {"a": [(1.0, float("nan"))]})
+
+
+def test_a_constant_and_a_single_point_have_axes() -> None:
+    assert "<svg" in report.curves("loss", {"a": [(0.0, 3.0), (10.0, 3.0)]})
+    assert "<svg" in report.curves("loss", {"a": [(0.0, 0.0)]})
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+def test_ticks_are_few_and_enclose_what_is_drawn(low: float, span: float) -> None:
+    high = low + span * max(1, abs(low))
+    values = report.ticks(low, high)
+    slack = 1e-6 * (values[1] - values[0])
+    assert values[0] <= low + slack
+    assert values[-1] >= high - slack
+    assert 2 <= len(values) <= 8
+
+
+def test_thinning_keeps_ends_and_means() -> None:
+    points = [(float(i), float(i)) for i in range(10_000)]
+    thin = report.thin(points)
+    assert len(thin) <= report.MOST_POINTS
+    assert sum(y for _, y in thin) / len(thin) == pytest.approx(4999.5)
+
+
+def test_the_twin_has_settings_versions_and_null_for_nan(tmp_path: Path) -> None:
+    record = {"settings": {"seed": 3}, "results": [1.0, float("nan")]}
+    report.write(tmp_path / "new" / "index.html", sample(), record)
+    twin = json.loads((tmp_path / "new" / "index.json").read_text())
+    assert twin["settings"] == {"seed": 3}
+    assert twin["results"] == [1.0, None]
+    assert {"cluit", "torch", "python"} <= twin["versions"].keys()
+    assert (tmp_path / "new" / "index.html").read_text() == sample()
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        report.write(tmp_path / "file" / "index.html", sample(), {})
