@@ -1,8 +1,8 @@
 """Flat drawing with signed distances: many pictures at once, smooth edges, no sampling.
 
-A shape is a function from coordinates to the (approximate) distance to its edge, negative inside. A ``Sketch``
-collects shapes back to front as pairs of coverage and colour, and only ``render`` turns them into colours: one matrix
-product per picture over all its layers, so a layer costs one channel and not three.
+A shape is a function from coordinates (N, H, W) to the approximate distance to its edge, negative inside. A
+``Sketch`` collects shapes back to front as pairs of coverage and colour, and only ``render`` turns them into
+pixels: one matrix product per picture over all its layers, so that a layer costs one channel and not three.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Number = float | Tensor
 
 
 def ellipse(x: Tensor, y: Tensor, width: Number, height: Number) -> Tensor:
-    """Distance to the ellipse with these half axes around the origin; exact on the edge, first order near it."""
+    """Distance to the ellipse with these half axes around the origin; exact to first order near its edge."""
     u, v = x / width, y / height
     radius = (u * u + v * v).sqrt_()
     steepness = ((u / width).square_() + (v / height).square_()).sqrt_().clamp_(min=1e-4)
@@ -27,7 +27,7 @@ def circle(x: Tensor, y: Tensor, radius: Number) -> Tensor:
 
 
 def polygon(x: Tensor, y: Tensor, corners: Sequence[tuple[float, float]], rounding: float = 0.0) -> Tensor:
-    """Distance to a convex polygon, corners clockwise as seen (y points down), rounded by a smooth maximum."""
+    """Distance to a convex polygon, its corners clockwise as seen (y points down), the creases rounded."""
     distance = None
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
         length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
@@ -53,7 +53,7 @@ def segment(x: Tensor, y: Tensor, start: tuple[Number, Number], end: tuple[Numbe
 
 
 def smooth_max(a: Tensor, b: Tensor, width: float) -> Tensor:
-    """The larger of both, the crease between them rounded over ``width``: an intersection with soft corners."""
+    """The larger of both, the crease between them rounded over ``width``: a soft intersection."""
     if width == 0:
         return torch.maximum(a, b)
     return torch.maximum(a, b) + (width - (a - b).abs()).clamp_(min=0).square_() / (4 * width)
@@ -77,12 +77,12 @@ class Sketch:
         """(N, H, W) in [0, 1]: how much of each pixel lies inside."""
         return (0.5 - distance * self.per_pixel).clamp_(0, 1)
 
-    def fill(self, distance: Tensor, colour: Tensor, opacity: Number = 1.0, within: Tensor | None = None) -> None:
+    def fill(
+        self, distance: Tensor, colour: Tensor, opacity: Number = 1.0, *, within: Tensor | None = None
+    ) -> None:
         """Paint the inside in one colour per picture, (N, 3) or (3,), perhaps only ``within`` a coverage."""
-        coverage = self.cover(distance)
-        if within is not None:
-            coverage.mul_(within)
-        self.layer(coverage if isinstance(opacity, float) and opacity == 1 else coverage.mul_(opacity), colour)
+        coverage = self.cover(distance).mul_(opacity)
+        self.layer(coverage if within is None else coverage.mul_(within), colour)
 
     def layer(self, coverage: Tensor, colour: Tensor) -> None:
         """Paint by coverage directly."""
@@ -91,13 +91,14 @@ class Sketch:
 
     def render(self, background: Tensor) -> Tensor:
         """All layers over the background, both (N, 3, H, W)."""
-        clear = torch.ones_like(self._coverages[0])                # what still shows through, front to back
+        clear = torch.ones_like(self._coverages[0])  # what still shows through, front to back
         for coverage in reversed(self._coverages):
             seen = coverage * clear
             clear.sub_(seen)
             coverage.copy_(seen)
-        # On these grids all products and sums are exact in single precision, so that no order of summation, and
-        # hence no size of a batch, changes the result.
-        weights = torch.stack(self._coverages, dim=1).flatten(2).mul_(4096).round_().div_(4096)   # (N, layers, H*W)
-        colours = torch.stack(self._colours, dim=2).mul_(1024).round_().div_(1024)                # (N, 3, layers)
+        # Rounded so, all products and sums are exact in single precision: no order of summation, and hence no
+        # size of a batch, changes the result.
+        weights = torch.stack(self._coverages, dim=1).flatten(2)  # (N, layers, H*W)
+        weights.mul_(4096).round_().div_(4096)
+        colours = torch.stack(self._colours, dim=2).mul_(1024).round_().div_(1024)  # (N, 3, layers)
         return (colours @ weights).view_as(background) + background * clear[:, None]

@@ -1,7 +1,7 @@
-"""What a portrait is made of: its structure (pose, expression, what hides it) and its style (who, in which colours).
+"""What a portrait is made of: its structure (pose, expression, cover) and its style (who, in which colours).
 
-Every factor of picture ``i`` of a seed is a pure function of the seed, the split, ``i`` and the factor's name, so a
-picture is the same in whatever batch, order or machine it is drawn.
+Every factor of picture ``i`` is a pure function of the seed, the split, ``i`` and the factor's name, so that
+a picture is the same in whatever batch and order it is drawn, and on whatever machine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,18 +39,18 @@ class Factors:
 
 @dataclass(frozen=True)
 class Structure(Factors):
-    """Where the head is and what it does. Lengths are in half sides of the picture, angles in radians; each (N,)."""
+    """Where the head is and what it does, each (N,). Lengths are in half sides, angles in radians."""
 
-    x: Tensor                          # of the head's middle, to the right of the picture's
-    y: Tensor                          # downwards
+    x: Tensor  # of the head's middle, to the right of the picture's
+    y: Tensor  # downwards
     scale: Tensor
-    tilt: Tensor                       # clockwise
-    turn: Tensor                       # -1 to the left .. 1 to the right
-    mouth: Tensor                      # 0 closed .. 1 wide open
-    lids: Tensor                       # 0 eyes shut .. 1 open
-    gaze: Tensor                       # -1 to the left .. 1 to the right
-    occluder: Tensor                   # index into OCCLUDERS, what partly hides the face
-    occluder_angle: Tensor             # from which side it comes
+    tilt: Tensor  # clockwise
+    turn: Tensor  # -1 to the left .. 1 to the right
+    mouth: Tensor  # 0 closed .. 1 wide open
+    lids: Tensor  # 0 eyes shut .. 1 open
+    gaze: Tensor  # -1 to the left .. 1 to the right
+    occluder: Tensor  # index into OCCLUDERS, what partly hides the face
+    occluder_angle: Tensor  # from which side it comes
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Style(Factors):
     pattern: Tensor
     eyes: Tensor
     background: Tensor
-    coat_tone: Tensor                  # -1, 0 or 1: a little darker or lighter
+    coat_tone: Tensor  # -1, 0 or 1: a little darker or lighter
     background_tone: Tensor
-    glasses: Tensor                    # 0 or 1
+    glasses: Tensor  # 0 or 1
 
 
 def uniform(seed: int, split: str, index: Tensor, name: str) -> Tensor:
@@ -78,8 +78,13 @@ def uniform(seed: int, split: str, index: Tensor, name: str) -> Tensor:
     return torch.from_numpy((z >> numpy.uint64(11)).astype(numpy.float64) / 2.0**53)
 
 
-def sample_structure(seed: int, split: str, index: Tensor, rare_poses: float = 0.0, hidden: float = 0.0) -> Structure:
-    """The structures of these pictures. ``rare_poses`` and ``hidden`` are the shares of extreme poses and occluded faces."""
+def sample_structure(
+    seed: int, split: str, index: Tensor, rare_poses: float = 0.0, hidden: float = 0.0
+) -> Structure:
+    """The structures of the pictures ``index``, (N,) long.
+
+    rare_poses, hidden: the shares of extreme poses and of partly hidden faces.
+    """
 
     def between(name: str, low: float, high: float) -> Tensor:
         return low + (high - low) * uniform(seed, split, index, name)
@@ -101,17 +106,19 @@ def sample_structure(seed: int, split: str, index: Tensor, rare_poses: float = 0
     return Structure(occluder=torch.where(covered, occluder, 0), **{k: v.float() for k, v in values.items()})
 
 
-def sample_style(seed: int, split: str, index: Tensor, species_weights: Mapping[str, float] | None = None) -> Style:
-    """The styles of these pictures; species equally often, or in proportion to ``species_weights``."""
+def sample_style(
+    seed: int, split: str, index: Tensor, species_weights: Mapping[str, float] | None = None
+) -> Style:
+    """The styles of the pictures ``index``, species as often as ``species_weights`` says, or all alike."""
 
     def choice(name: str, count: int) -> Tensor:
         return (uniform(seed, split, index, name) * count).long()
 
-    weights = torch.tensor([1.0 if species_weights is None else species_weights.get(s, 0.0) for s in SPECIES],
-                           dtype=torch.float64)
-    edges = weights.cumsum(0) / weights.sum()
+    weights = [1.0 if species_weights is None else species_weights.get(name, 0.0) for name in SPECIES]
+    edges = torch.tensor(weights, dtype=torch.float64).cumsum(0) / sum(weights)
+    species = torch.searchsorted(edges, uniform(seed, split, index, "species"), right=True)
     return Style(
-        species=torch.searchsorted(edges, uniform(seed, split, index, "species"), right=True).clamp(max=len(SPECIES) - 1),
+        species=species.clamp(max=len(SPECIES) - 1),
         coat=choice("coat", len(COATS)),
         pattern=choice("pattern", len(PATTERNS)),
         eyes=choice("eyes", len(EYES)),
