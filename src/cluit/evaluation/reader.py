@@ -130,7 +130,7 @@ def _schedule(done: float) -> float:
 def _mirror(images: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
     """Half of the pictures mirrored, and with them x, tilt and turn."""
     swap = torch.rand(len(images)) < 0.5
-    sign = torch.tensor([-1.0, 1.0, 1.0, -1.0, -1.0])  # what changes has mean 0: its standardised form flips too
+    sign = torch.tensor([-1.0, 1.0, 1.0, -1.0, -1.0])  # what changes has mean 0: it flips standardised too
     mirrored = torch.where(swap[:, None, None, None], images.flip(-1), images)
     return mirrored, torch.where(swap[:, None], pose * sign, pose)
 

@@ -1,0 +1,115 @@
+"""Scores against the true translation: perfect for the truth, and what one expects of the trivial answers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from cluit.core.images import to_bytes, to_unit
+from cluit.data.portraits import draw
+from cluit.evaluation.reader import FaceReader
+from cluit.evaluation.truth import (
+    TruthSet,
+    correlation,
+    held_out_pairs,
+    pixel_errors,
+    ssim_map,
+    trivial_answers,
+)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> TruthSet:
+    return held_out_pairs(120, 32, seed=1)
+
+
+@pytest.fixture(scope="module")
+def reader() -> FaceReader:
+    return FaceReader.load()
+
+
+def test_pairs_differ_in_species_and_depend_on_the_seed_alone(pairs: TruthSet) -> None:
+    assert (pairs.style.species != pairs.source_style.species).all()
+    fewer = held_out_pairs(7, 32, seed=1)
+    assert len(fewer) == 7
+    assert torch.equal(fewer.truths, pairs.truths[:7])
+    assert not torch.equal(held_out_pairs(7, 32, seed=2).truths, fewer.truths)
+
+
+def test_the_truth_has_the_sources_structure_and_the_references_style(pairs: TruthSet) -> None:
+    assert torch.equal(draw(pairs.structure, pairs.source_style, 32), pairs.sources)
+    assert torch.equal(draw(pairs.structure, pairs.style, 32), pairs.truths)
+
+
+def test_the_truth_scores_perfectly(pairs: TruthSet, reader: FaceReader) -> None:
+    scores = pairs.score_outputs(pairs.truths, reader)
+    assert scores["mae"] == scores["mae_face"] == scores["mae_background"] == 0
+    assert scores["ssim_face"] == pytest.approx(1)
+    assert scores["species"] > 0.98
+    assert scores["species_of_source"] < 0.02
+    assert min(scores[name] for name in ("position", "scale", "tilt", "turn")) > 0.95
+
+
+def test_trivial_answers_fail_as_they_must(pairs: TruthSet, reader: FaceReader) -> None:
+    scores = pairs.score_trivial(reader)
+    assert set(scores) == {"source", "reference", "recoloured source", "average"}
+    assert scores["source"]["species_of_source"] > 0.98
+    assert scores["source"]["position"] > 0.95
+    assert scores["reference"]["species"] > 0.98
+    assert abs(scores["reference"]["position"]) < 0.3
+    assert all(answer["mae_face"] > 20 for answer in scores.values())
+
+
+def test_a_translator_is_scored_on_its_answers(pairs: TruthSet, reader: FaceReader) -> None:
+    scores = pairs.score(lambda source, reference: (source + reference) / 2, reader)
+    assert scores == pytest.approx(pairs.score_trivial(reader)["average"])
+
+
+def test_a_recoloured_source_has_the_references_mean_and_spread() -> None:
+    source, reference = 0.2 * torch.randn(2, 4, 3, 16, 16)
+    recoloured = trivial_answers(source, 0.5 * reference + 0.1)["recoloured source"]
+    assert torch.allclose(recoloured.mean(dim=(2, 3)), (0.5 * reference + 0.1).mean(dim=(2, 3)), atol=1e-5)
+    assert torch.allclose(recoloured.std(dim=(2, 3)), 0.5 * reference.std(dim=(2, 3)), atol=1e-5)
+    flat = torch.zeros(1, 3, 16, 16)
+    assert torch.isfinite(trivial_answers(flat, flat)["recoloured source"]).all()
+
+
+def test_errors_are_in_levels_and_part_by_the_face() -> None:
+    truths = torch.full((1, 3, 4, 4), 100, dtype=torch.uint8)
+    outputs = truths.clone()
+    outputs[..., :1] = 130
+    outputs[..., 1:] = 90
+    face = torch.zeros(1, 4, 4, dtype=torch.bool)
+    face[..., :1] = True
+    assert pixel_errors(outputs, truths, face) == {"mae_face": 30, "mae_background": 10, "mae": 15}
+
+
+def test_structural_similarity_is_its_formula(pairs: TruthSet) -> None:
+    """Written out with scipy's Gaussian filter, whose "mirror" is torch's "reflect"."""
+    grey = [(pictures.numpy() * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+            for pictures in (pairs.sources[:4].double(), pairs.truths[:4].double())]
+
+    def window(z: np.ndarray) -> np.ndarray:
+        return np.stack([gaussian_filter(picture, 1.5, mode="mirror", radius=5) for picture in z])
+
+    x, y = grey
+    mean_x, mean_y = window(x), window(y)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * (window(x * y) - mean_x * mean_y) + c2)
+    spread = window(x * x) - mean_x**2 + window(y * y) - mean_y**2
+    expected = numerator / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))
+    found = ssim_map(pairs.sources[:4], pairs.truths[:4]).double().numpy()
+    assert np.abs(found - expected).max() < 2e-3
+    assert torch.allclose(ssim_map(pairs.truths[:4], pairs.truths[:4]), torch.ones(4, 32, 32), atol=1e-5)
+
+
+def test_correlation_is_pearsons_and_nothing_follows_a_constant() -> None:
+    a, b = torch.randn(2, 50)
+    assert correlation(a, b) == pytest.approx(np.corrcoef(a.numpy(), b.numpy())[0, 1])
+    assert correlation(a, 3 * a + 1) == pytest.approx(1)
+    assert correlation(a, torch.ones(50)) == 0
+
+
+def test_bytes_survive_the_way_into_networks_and_back(pairs: TruthSet) -> None:
+    assert torch.equal(pairs.answers(lambda source, reference: source), pairs.sources)
+    assert torch.equal(to_bytes(to_unit(pairs.truths)), pairs.truths)
