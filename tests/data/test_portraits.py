@@ -211,3 +211,11 @@ def test_an_interrupted_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_folder(tmp_path / "animals", 2, 32, progress=interrupt)
     assert not list(tmp_path.iterdir())
+
+
+def test_factors_are_selected_and_joined_as_tensors_are() -> None:
+    structure, style = some(6)
+    assert len(structure[2:5]) == 3
+    assert torch.equal(style[[4, 0]].coat, style.coat[[4, 0]])
+    joined = Structure.cat([structure[:2], structure[torch.tensor([2, 3, 4, 5])]])
+    assert torch.equal(draw(joined, style, 32), draw(structure, style, 32))
