@@ -1,24 +1,51 @@
-"""What a run is looked at with while it trains: held-out pictures, always the same pairs."""
+"""What a run is looked at with while it trains: held-out pictures, always the same pairs.
 
-from collections.abc import Sequence
+Everything here looks at the averaged translator and moves nothing, so a run that is looked at more often is
+the same run. No label, factor or true translation has a say in which model is the best.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from cluit.apps.settings import Settings
+from cluit.apps.settings import Settings, model_card
 from cluit.core.images import as_picture, grid, to_bytes, to_unit
 from cluit.core.types import Method, Metrics, Translator
 from cluit.data.dataset import Pictures
 from cluit.engine.files import atomic_file, disk_errors
 from cluit.engine.log import Writer
+from cluit.evaluation.effects import effect
+from cluit.evaluation.realism import Realism
+from cluit.export import weights
 
-GRID = 8  # sources, and references, of a sample grid
+SHOWN = 8  # sources, and references, of a sample grid
+AT_ONCE = 32  # pictures translated together
+WARM_UP = 2000  # steps before which an effect near zero is no cause for alarm
+LEAST_SOURCE_EFFECT = 0.15  # true translations of portraits have 0.6, and a generator without its source 0
+LEAST_REFERENCE_EFFECT = 0.1  # true translations of portraits have 0.9, and one that copies its source 0
+
+IGNORES_SOURCE = (
+    "the generator ignores its source: outputs of one reference look alike, however low the losses; "
+    "begin again with a higher --cycle-weight-start and --reconstruction-weight-start, with --beta1 0.5, "
+    "or with a lower --style-weight"
+)
+IGNORES_REFERENCE = (
+    "the generator ignores its reference: outputs of one source look alike; "
+    "begin again with a higher --style-weight, or with a lower --cycle-weight"
+)
+
+Scores = dict[str, float]
+Judge = Callable[[Translator, Method], Scores]
+"""Further scores, where more is known of the data: of the averaged translator and the method."""
 
 
 class Monitor:
-    """Two hooks, ``score`` and ``grid``. They look at the averaged translator and move nothing."""
+    """Two hooks, ``score`` and ``grid``."""
 
     def __init__(
         self,
@@ -28,21 +55,72 @@ class Monitor:
         settings: Settings,
         writers: Sequence[Writer],
         console: Console,
+        judge: Judge | None = None,
     ) -> None:
-        self.run, self.method, self.settings, self.writers = run, method, settings, writers
-        self.console = console
-        shown = min(GRID, len(held_out) // 2)
-        self.sources = held_out.batch(range(shown))
-        self.references = held_out.batch(range(shown, 2 * shown))
+        self.run, self.method, self.settings = run, method, settings
+        self.writers, self.console, self.judge = writers, console, judge
+        self.device = next(method.parameters()).device
+        self.pictures = held_out.batch(range(len(held_out)))
+        shown = min(SHOWN, len(held_out) // 2)
+        self.sources, self.references = self.pictures[:shown], self.pictures[shown : 2 * shown]
+        self.realism = Realism(self.device)
+        for part in self.pictures.split(AT_ONCE):
+            self.realism.look(self.realism.real, self.seen(part))
+        self.best = best_score(run)
+        self.warned: set[str] = set()
 
+    def seen(self, pixels: Tensor) -> Tensor:
+        """uint8 (N, 3, S, S) -> [-1, 1], on the device."""
+        return to_unit(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
     def score(self, done: int, metrics: Metrics, translator: Translator) -> None:
-        pass
+        """Log the scores, warn of what they reveal, and keep the model if it is the best so far."""
+        scores = self.scores(translator)
+        faults = faults_of(scores)
+        further = self.judge(translator, self.method) if self.judge else {}
+        entry: dict[str, Any] = {**scores, **further}
+        if faults and done >= WARM_UP:
+            entry["warning"] = "; ".join(faults)
+        for writer in self.writers:
+            writer.write(done, entry)
+        self.tell(done, {**scores, **further}, faults if done >= WARM_UP else [])
+        if not faults and scores["realism"] < self.best:
+            self.best = scores["realism"]
+            card = {**model_card(self.settings, done), "score": self.best}
+            weights.save(self.run / "best", translator, card)
+
+    def scores(self, translator: Translator) -> Scores:
+        """What can be said on any pictures."""
+        crowd = self.realism.crowd()
+        for fake in self.translations(translator):
+            self.realism.look(crowd, fake)
+        outputs = cross(translator, self.seen(self.sources), self.seen(self.references))
+        return {
+            "realism": self.realism.distance(crowd),
+            "source_effect": effect(outputs, self.seen(self.sources)),
+            "reference_effect": effect(outputs.transpose(0, 1), self.seen(self.references)),
+        }
+
+    def translations(self, translator: Translator) -> Iterator[Tensor]:
+        """Every held-out picture in the style of another."""
+        references = self.pictures.roll(len(self.pictures) // 2, dims=0)
+        for source, reference in zip(self.pictures.split(AT_ONCE), references.split(AT_ONCE), strict=True):
+            yield translator.translate(self.seen(source), translator.encode_style(self.seen(reference)))
+
+    def tell(self, done: int, scores: Scores, faults: list[str]) -> None:
+        """Print the scores, and every fault that was not there the last time."""
+        text = "  ".join(f"{name} {value:.3g}" for name, value in scores.items())
+        self.console.print(f"step {done} · held out: {text}", highlight=False, soft_wrap=True)
+        for fault in faults:
+            if fault not in self.warned:
+                self.console.print(f"warning: step {done}: {fault}", style="bold red", soft_wrap=True)
+        self.warned = set(faults)
 
     @torch.no_grad()
     def grid(self, done: int, metrics: Metrics, translator: Translator) -> None:
         """RUN/grids/step-….png: a row per source, a column per reference, both shown at the edge."""
-        device = next(translator.parameters()).device
-        outputs = cross(translator, to_unit(self.sources.to(device)), to_unit(self.references.to(device)))
+        outputs = cross(translator, self.seen(self.sources), self.seen(self.references))
         blank = torch.full_like(self.sources[0], 255)
         rows = [[blank, *self.references]]
         rows += [[source, *row] for source, row in zip(self.sources, to_bytes(outputs), strict=True)]
@@ -56,6 +134,23 @@ class Monitor:
 def cross(translator: Translator, sources: Tensor, references: Tensor) -> Tensor:
     """(A, 3, S, S), (B, 3, S, S) -> (A, B, 3, S, S): every source in every reference's style."""
     structure, style = translator.encode_structure(sources), translator.encode_style(references)
-    return torch.stack([
-        translator.decode(one.expand(len(style), -1, -1, -1), style) for one in structure[:, None]
-    ])  # fmt: skip
+    rows = [translator.decode(one.expand(len(style), -1, -1, -1), style) for one in structure[:, None]]
+    return torch.stack(rows)
+
+
+def faults_of(scores: Scores) -> list[str]:
+    """What makes a model useless however real its pictures look; NaN, of too few pictures, is no fault."""
+    faults = []
+    if scores["source_effect"] < LEAST_SOURCE_EFFECT:
+        faults.append(IGNORES_SOURCE)
+    if scores["reference_effect"] < LEAST_REFERENCE_EFFECT:
+        faults.append(IGNORES_REFERENCE)
+    return faults
+
+
+def best_score(run: Path) -> float:
+    """Of the best model so far, as it says itself; infinite where there is none."""
+    try:
+        return float(json.loads((run / "best" / weights.CARD).read_text())["score"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return float("inf")

@@ -15,6 +15,7 @@ from cluit.data.dataset import MapStyle, Pictures, as_dataset
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 
+PORTRAITS = "portraits"
 HELD_OUT_SHARE, HELD_OUT_MOST = 20, 256  # one picture in so many, and at most so many
 FEWEST = 4
 
@@ -41,42 +42,46 @@ class Data:
     held_out: Pictures
     fingerprint: str
     """Says whether two runs learn from the same pictures."""
-    skipped: dict[Path, str]
-    """Files passed over, with the reason."""
+    folders: tuple[ImageFolder, ...] = ()
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Files passed over so far, with the reason; a damaged one may only show when it is decoded."""
+        return {path: reason for folder in self.folders for path, reason in folder.skipped.items()}
 
 
-def open_data(data: str | Path | MapStyle, settings: Settings) -> Data:
+def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
     """A folder, the word ``portraits`` or a map-style data set, parted as the settings say.
 
     Which pictures are held out depends on their number alone, not on the run's seed: so runs compare.
     UserError where there are too few.
     """
     run, size = settings.run, settings.config.image_size
-    skipped: dict[Path, str] = {}
-    if isinstance(data, str | Path) and str(data) == "portraits":
-        whole: Pictures = Portraits(run.count, size, split="train", cache_bytes=run.cache * 2**20)
+    folders: tuple[ImageFolder, ...] = ()
+    if data is None:
+        raise UserError(f"name the data to train on: a folder of pictures, or the word {PORTRAITS}")
+    if isinstance(data, str | Path) and str(data) == PORTRAITS:
+        whole: Pictures = Portraits(run.count, size, cache_bytes=run.cache * 2**20)
         fingerprint = f"{run.count} portraits"
         if run.held_out is None:
-            return Data(whole, Portraits(HELD_OUT_MOST, size, split="test"), fingerprint, skipped)
+            return Data(whole, Portraits(HELD_OUT_MOST, size, split="test"), fingerprint)
     elif isinstance(data, str | Path):
         whole = folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
         names = "\n".join(path.relative_to(folder.root).as_posix() for path in folder.paths)
         digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-        fingerprint, skipped = f"{len(folder)} files {digest}", folder.skipped
+        fingerprint, folders = f"{len(folder)} files {digest}", (folder,)
     else:
         whole = as_dataset(data, size, run.fit)
         fingerprint = f"{len(whole)} pictures"
         if len(whole) < FEWEST:
             raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
     if run.held_out is not None:
-        other = ImageFolder(run.held_out, size, run.fit, minimum=2)
+        other = ImageFolder(run.held_out, size, run.fit)
         chosen = sorted(shuffled(len(other))[:HELD_OUT_MOST])
-        return Data(whole, Share(other, chosen), fingerprint, {**skipped, **other.skipped})
-    order = shuffled(len(whole))
-    count = min(HELD_OUT_MOST, max(2, len(whole) // HELD_OUT_SHARE))
-    return Data(
-        Share(whole, sorted(order[count:])), Share(whole, sorted(order[:count])), fingerprint, skipped
-    )
+        return Data(whole, Share(other, chosen), fingerprint, (*folders, other))
+    order, count = shuffled(len(whole)), min(HELD_OUT_MOST, max(2, len(whole) // HELD_OUT_SHARE))
+    held_out, rest = Share(whole, sorted(order[:count])), Share(whole, sorted(order[count:]))
+    return Data(rest, held_out, fingerprint, folders)
 
 
 def shuffled(count: int) -> list[int]:

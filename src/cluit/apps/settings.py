@@ -109,14 +109,11 @@ CHANGEABLE = (
 """What may differ when a run is resumed; ``data`` may have moved, its pictures are compared."""
 
 
-def layered(
-    given: Mapping[str, Any], file: Mapping[str, Any] | None = None, recipe: str | None = None
-) -> Settings:
-    """What was ``given`` before the file's, the file's before the recipe's, the recipe's before the defaults.
+def layered(named: Mapping[str, Any], recipe: str | None = None) -> Settings:
+    """What is ``named`` (flags before the file's keys) before the recipe's, the recipe's before the defaults.
 
-    recipe: the one to take where nobody names one.
+    recipe: the one to take where ``named`` has none.
     """
-    named = {**(file or {}), **given}
     name = named.get("recipe") or recipe
     if name is not None and name not in RECIPES:
         raise UserError(f"unknown recipe {name!r}; choose {listed(RECIPES)}")
@@ -160,6 +157,11 @@ def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     if given.get("precision") == "auto":
         after = checked({**after.flat(), "precision": before.run.precision})
     return after
+
+
+def model_card(settings: Settings, done: int) -> dict[str, Any]:
+    """What a model saved after ``done`` steps says of itself."""
+    return {"method": settings.run.method, "config": asdict(settings.config), "steps": done}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

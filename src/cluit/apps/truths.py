@@ -1,0 +1,38 @@
+"""What only portraits can tell of a run, as their every factor is known: for the log, never for the choice."""
+
+import torch
+from torch import Tensor
+
+from cluit.apps.monitor import AT_ONCE, Judge, Scores
+from cluit.core.images import to_unit
+from cluit.core.types import Method, Translator
+from cluit.data.portraits import Portraits
+from cluit.evaluation.probe import linear_probe
+from cluit.evaluation.reader import FaceReader
+from cluit.evaluation.truth import held_out_pairs
+
+PAIRS = 256
+PROBED, PROBED_TEST = 1024, 512  # pictures that a probe learns from, and is tested on
+
+
+def portraits_judge(size: int, device: torch.device) -> Judge:
+    """Scores against the true translation, and how well species is read from what the method has learned."""
+    reader, pairs = FaceReader.load(), held_out_pairs(PAIRS, size)
+    known = Portraits(PROBED + PROBED_TEST, size, split="probe")
+    pictures, labels = known.batch(range(len(known))), torch.tensor(known.labels)
+
+    def judge(translator: Translator, method: Method) -> Scores:
+        def translate(source: Tensor, reference: Tensor) -> Tensor:
+            return translator.translate(source, translator.encode_style(reference))
+
+        parts = [to_unit(part.to(device)) for part in pictures.split(AT_ONCE)]
+        codes = {
+            "probe_features": torch.cat([method.features(part).float().cpu() for part in parts]),
+            "probe_style": torch.cat([translator.encode_style(part).float().cpu() for part in parts]),
+        }
+        return pairs.score(translate, reader, device) | {
+            name: linear_probe(x[:PROBED], labels[:PROBED], x[PROBED:], labels[PROBED:])
+            for name, x in codes.items()
+        }
+
+    return judge
