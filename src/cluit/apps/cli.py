@@ -3,46 +3,22 @@
 torch is imported only once a command runs, so that help and refusals come at once.
 """
 
-import difflib
 import functools
-import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
-from cluit.apps.recipes import RECIPES
-from cluit.apps.settings import TrainSettings, documented
+from cluit.apps import flags
+from cluit.apps.flags import Command, Group, Settings
 from cluit.core.errors import UserError
-from cluit.methods import CONFIGS
 
-SUMMARY = """Repaint any picture in the style of any other, learned from a folder of unlabelled pictures.
-
-`cluit train FOLDER --out RUN` learns, `cluit translate RUN SOURCE REFERENCE --out OUT` repaints,
-`cluit --version` says which release this is."""
-
-
-def flags_of_training() -> Any:
-    """A dictionary type with an optional key per setting: what is not given is left to lower layers."""
-    flags = {}
-    for kind in (TrainSettings, *CONFIGS.values()):
-        hints, texts = get_type_hints(kind), documented(kind)
-        for field in fields(kind):
-            if field.name != "data":
-                small = RECIPES["small"]().get(field.name, field.default)
-                hint = f"(default: {field.default}{f'; small: {small}' if small != field.default else ''})"
-                help = arg(help=texts[field.name], help_behavior_hint=hint)
-                flags[field.name] = Annotated[hints[field.name], help]
-    return TypedDict("settings", flags, total=False)  # type: ignore[operator]
-
-
-Flags = flags_of_training()
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def train(
@@ -51,7 +27,7 @@ def train(
     out: Annotated[Path, arg(metavar="RUN")],
     resume: bool = False,
     config: Annotated[Path | None, arg(metavar="FILE")] = None,
-    settings: Flags,  # type: ignore[valid-type]
+    settings: Settings,
 ) -> None:
     """Learn from a folder of pictures.
 
@@ -97,8 +73,8 @@ def translate(
     grid: bool = False,
     full_size: bool = False,
     overwrite: bool = False,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     batch_size: int = 16,
 ) -> None:
     """Repaint pictures in the style of others.
@@ -130,7 +106,7 @@ def bench_step(
     width: int = 32,
     batch_size: int = 32,
     rounds: int = 8,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: Device = "auto",
     slow: bool = False,
     json: bool = False,
 ) -> None:
@@ -160,7 +136,7 @@ def bench_translate(
     image_size: int = 64,
     width: int = 32,
     rounds: int = 8,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: Device = "auto",
     slow: bool = False,
     json: bool = False,
 ) -> None:
@@ -187,7 +163,7 @@ def bench_data(
     image_size: int = 64,
     batch_size: int = 32,
     pictures: int = 512,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: Device = "auto",
     json: bool = False,
 ) -> None:
     """Time the loading of pictures beside the step that waits for them.
@@ -209,8 +185,8 @@ def demo(
     out: Path = Path("demo"),
     minutes: float = 8.0,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     browser: bool = True,
 ) -> None:
     """Draw portraits, train on them for some minutes, translate, and write a page that shows it.
@@ -228,75 +204,60 @@ def demo(
     demo(out=out, minutes=minutes, seed=seed, device=device, precision=precision, browser=browser)
 
 
-Command = Callable[..., None]
-COMMANDS: Mapping[str, Command | Mapping[str, Command]] = {
+def data_portraits(
+    out: Annotated[Path, Positional],
+    *,
+    count: int = 1000,
+    size: int = 64,
+    seed: int = 0,
+    split: str = "train",
+    rare_poses: float = 0.0,
+    hidden: float = 0.0,
+    species_weights: dict[str, float] = {},  # noqa: B006 (never changed)
+    coarse: dict[str, str] = {},  # noqa: B006
+) -> None:
+    """Draw portraits into an ordinary folder, with a table of their factors.
+
+    Args:
+        out: A new folder.
+        count: How many.
+        size: Side of the pictures: 32, 64, 128 or 256.
+        seed: Of the factors.
+        split: Two splits of one seed have no picture in common.
+        rare_poses: Share of extreme poses.
+        hidden: Share of partly hidden faces.
+        species_weights: How often each species comes, e.g. cat 3 dog 1 and no other; all equally often by default.
+        coarse: Other names for the subfolders of species, e.g. cat wild fox wild.
+    """
+    from cluit.data.portrait_folder import write_folder
+
+    write_folder(
+        out, count, size, seed, split,
+        rare_poses=rare_poses, hidden=hidden, species_weights=species_weights or None, coarse=coarse or None,
+    )  # fmt: skip
+    print(f"{count} portraits of {size} px in {out}, their factors in {out / 'factors.csv'}")
+
+
+COMMANDS: Mapping[str, Command | Group] = {
     "train": train,
     "translate": translate,
     "methods": methods,
+    "data": {"portraits": data_portraits},
     "bench": {"step": bench_step, "translate": bench_translate, "data": bench_data},
     "demo": demo,
 }
-GROUPS = {"bench": "Measure speed and memory: step, translate, data."}
+SUMMARIES = {
+    "": "Repaint any picture in the style of any other, learned from a folder of unlabelled pictures: "
+    "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
+    "`cluit --version` says which release this is.",
+    "data": "Make data sets: portraits.",
+    "bench": "Measure speed and memory: step, translate, data.",
+}
 
 
 def parse(argv: list[str]) -> functools.partial[None]:
-    """The command that ``argv`` asks for, ready to be called.
-
-    UserError for an unknown command or flag, with the nearest known one; SystemExit, with a message, for
-    other mistakes and after help.
-    """
-    table: Mapping[str, Any] = COMMANDS
-    program, summary = "cluit", SUMMARY
-    while argv and not argv[0].startswith("-"):
-        name, *argv = argv
-        if name not in table:
-            raise UserError(
-                f"unknown command {program} {name}; did you mean {program} {nearest(name, table)}?"
-            )
-        program, entry = f"{program} {name}", table[name]
-        if callable(entry):
-            refuse_unknown_flags(entry, argv)
-            return tyro.cli(deferred(entry), prog=program, args=argv, config=(tyro.conf.OmitArgPrefixes,))
-        table, summary = entry, GROUPS[name]
-    shown = {name: entry if callable(entry) else group_help(name) for name, entry in table.items()}
-    tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
-    raise AssertionError("without a command there is help or an error")
-
-
-def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
-    """UserError that names the flag which is nearest to one that ``command`` does not have."""
-    names = {"help", *inspect.signature(command).parameters}
-    if "settings" in names:
-        names = names - {"settings"} | Flags.__annotations__.keys()
-    for flag in argv:
-        name = flag[2:].split("=")[0].replace("-", "_")
-        if flag.startswith("--") and not {name, name.removeprefix("no_")} & names:
-            near = nearest(name, names).replace("_", "-")
-            raise UserError(f"unknown flag {flag.split('=')[0]}; did you mean --{near}?")
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-
-
-def deferred(command: Command) -> Callable[..., functools.partial[None]]:
-    """The same parameters, but calling it only says what is to be called."""
-
-    @functools.wraps(command)
-    def later(*args: Any, **flags: Any) -> functools.partial[None]:
-        return functools.partial(command, *args, **flags)
-
-    return later
-
-
-def group_help(name: str) -> Command:
-    """What stands for a group of commands in the list of all."""
-
-    def group() -> None:
-        pass
-
-    group.__doc__ = GROUPS[name]
-    return group
+    """The command that ``argv`` asks for, not yet run; see `flags.parse`."""
+    return flags.parse(argv, COMMANDS, SUMMARIES)
 
 
 def release() -> str:

@@ -63,6 +63,11 @@ class Job:
                 f"the run was begun on other pictures ({before}, now {self.data.fingerprint}); "
                 "give it those, or begin another run in another folder"
             )
+        if int(state["step"]) > self.settings.run.steps:
+            raise UserError(
+                f"the run has done {state['step']} steps, more than {self.settings.run.steps}; "
+                "--steps counts them all, so give a higher number"
+            )
         self.saved = restore(state, self.method, self.average, self.meter)
         return self.saved
 

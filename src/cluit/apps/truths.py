@@ -1,4 +1,4 @@
-"""What only portraits can tell of a run, as their every factor is known: for the log, never for the choice."""
+"""What only portraits can tell of a run, as their factors are known: for the log, never for the choice."""
 
 import torch
 from torch import Tensor

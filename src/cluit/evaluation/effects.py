@@ -7,8 +7,8 @@ from torch import Tensor
 def effect(outputs: Tensor, inputs: Tensor) -> float:
     """How much outputs differ over their first dimension, as a share of how much the inputs differ.
 
-    outputs: (A, B, 3, H, W) in [-1, 1], made from ``inputs`` (A, 3, H, W) and B other things. 0 where the inputs change
-    nothing; 1 where outputs differ as much as inputs do. NaN for a single input, or equal ones.
+    outputs: (A, B, 3, H, W) in [-1, 1], made from ``inputs`` (A, 3, H, W) and B other things. 0 where the
+    inputs change nothing; 1 where outputs differ as much as inputs do. NaN for a single input, or equal ones.
     """
     by_other = outputs.float().clamp(-1, 1).flatten(2).transpose(0, 1)  # (B, A, D)
     return float(spread(by_other).mean() / spread(inputs.float().flatten(1)))

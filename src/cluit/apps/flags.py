@@ -1,0 +1,101 @@
+"""From a list of words to a function with its arguments, and a sentence where the words are wrong."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, TypedDict, get_type_hints
+
+import tyro
+from tyro.conf import arg
+
+from cluit.apps.recipes import small
+from cluit.apps.settings import TrainSettings, documented
+from cluit.core.errors import UserError
+from cluit.methods import CONFIGS
+
+Command = Callable[..., None]
+Group = Mapping[str, Command]
+
+
+def settings_as_flags() -> Any:
+    """A dictionary type with an optional key per setting: what is not given is left to lower layers."""
+    flags = {}
+    for kind in (TrainSettings, *CONFIGS.values()):
+        hints, texts = get_type_hints(kind), documented(kind)
+        for field in fields(kind):
+            if field.name != "data":
+                less = small().get(field.name, field.default)
+                hint = f"(default: {field.default}{f'; small: {less}' if less != field.default else ''})"
+                help = arg(help=texts[field.name], help_behavior_hint=hint)
+                flags[field.name] = Annotated[hints[field.name], help]
+    return TypedDict("settings", flags, total=False)  # type: ignore[operator]
+
+
+Settings = settings_as_flags()
+
+
+def parse(
+    argv: list[str], commands: Mapping[str, Command | Group], summaries: Mapping[str, str]
+) -> functools.partial[None]:
+    """The command that ``argv`` asks for, ready to be called.
+
+    commands: functions, whose parameters are the flags, and groups of them.
+    summaries: what a group is for, by its name; under "" what all are for.
+
+    UserError for an unknown command or flag, with the nearest known one; SystemExit, with a message, for
+    other mistakes and after help.
+    """
+    table: Mapping[str, Any] = commands
+    program, summary = "cluit", summaries[""]
+    while argv and not argv[0].startswith("-"):
+        name, *argv = argv
+        if name not in table:
+            raise UserError(
+                f"unknown command {program} {name}; did you mean {program} {nearest(name, table)}?"
+            )
+        program, entry = f"{program} {name}", table[name]
+        if callable(entry):
+            refuse_unknown_flags(entry, argv)
+            return tyro.cli(deferred(entry), prog=program, args=argv, config=(tyro.conf.OmitArgPrefixes,))
+        table, summary = entry, summaries[name]
+    shown = {name: entry if callable(entry) else group_help(summaries[name]) for name, entry in table.items()}
+    tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
+    raise AssertionError("without a command there is help or an error")
+
+
+def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
+    """UserError that names the flag which is nearest to one that ``command`` does not have."""
+    names = {"help", *inspect.signature(command).parameters}
+    if "settings" in names:
+        names = names - {"settings"} | Settings.__annotations__.keys()
+    for flag in argv:
+        name = flag[2:].split("=")[0].replace("-", "_")
+        if flag.startswith("--") and not {name, name.removeprefix("no_")} & names:
+            near = nearest(name, names).replace("_", "-")
+            raise UserError(f"unknown flag {flag.split('=')[0]}; did you mean --{near}?")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+
+
+def deferred(command: Command) -> Callable[..., functools.partial[None]]:
+    """The same parameters, but calling it only says what is to be called."""
+
+    @functools.wraps(command)
+    def later(*args: Any, **flags: Any) -> functools.partial[None]:
+        return functools.partial(command, *args, **flags)
+
+    return later
+
+
+def group_help(text: str) -> Command:
+    """What stands for a group of commands in the list of all."""
+
+    def group() -> None:
+        pass
+
+    group.__doc__ = text
+    return group
