@@ -1,0 +1,143 @@
+"""`cluit bench`: seconds, memory and the share of this machine's matrix-multiply peak, side by side."""
+
+import json as codec
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from cluit.apps.measure import Job, measure
+from cluit.core.errors import UserError
+from cluit.core.images import as_picture
+from cluit.core.machine import describe, pick_device
+from cluit.data.folder import ImageFolder
+from cluit.data.loader import loading_rate
+from cluit.data.portraits import SIZES, Portraits
+from cluit.methods import CONFIGS
+
+ROW = "{:24}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
+"""A line of the table."""
+
+
+def bench_step(
+    *,
+    method: str = "cluit",
+    image_size: int = 64,
+    width: int = 32,
+    batch_size: int = 32,
+    rounds: int = 8,
+    device: str = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure training steps, and beside them the rate at which pictures are loaded.
+
+    rounds: timed steps of each variant. Step 0 warms up and is not among them, and with it what a method does
+        only now and then.
+    slow: also time bfloat16 where this machine only imitates it.
+    """
+    job = prepare("step", method, image_size, width, batch_size, rounds, device)
+    record = measure([job], rounds, slow)
+    record["loading"] = loading(image_size, batch_size, 512)
+    show(record, json)
+
+
+def bench_translate(
+    *,
+    method: str = "cluit",
+    image_size: int = 64,
+    width: int = 32,
+    rounds: int = 8,
+    device: str = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure translations, one and sixteen at once, each of a source and a reference of its own."""
+    jobs = [prepare("translate", method, image_size, width, batch, rounds, device) for batch in (1, 16)]
+    show(measure(jobs, rounds, slow), json)
+
+
+def bench_data(
+    *,
+    image_size: int = 64,
+    batch_size: int = 32,
+    pictures: int = 512,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Measure the loading of ``pictures`` files, from the disk and from the cache."""
+    record = {"machine": describe(pick_device(device)), "loading": loading(image_size, batch_size, pictures)}
+    show(record, json)
+
+
+def prepare(
+    what: Literal["step", "translate"],
+    method: str,
+    image_size: int,
+    width: int,
+    batch_size: int,
+    rounds: int,
+    device: str,
+) -> Job:
+    """UserError where a number is out of range."""
+    if method not in CONFIGS:
+        raise UserError(f"unknown method {method!r}; choose {', '.join(CONFIGS)}")
+    if rounds < 1 or batch_size < 1 or (what == "step" and batch_size % 2):
+        raise UserError(
+            f"rounds must be positive and the batch of a step even, got {rounds} and {batch_size}"
+        )
+    try:
+        config = CONFIGS[method](image_size=image_size, width=width)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return Job(what, config, batch_size, pick_device(device))
+
+
+def loading(image_size: int, batch_size: int, pictures: int) -> dict[str, Any]:
+    """Pictures per second of JPEG files of twice the size: the first time, and from the cache."""
+    if pictures < 2 or batch_size < 2 or batch_size % 2:
+        raise UserError(f"loading needs 2 pictures and an even batch, got {pictures} and {batch_size}")
+    drawn = next((size for size in SIZES if size >= 2 * image_size), SIZES[-1])
+    portraits = Portraits(min(pictures, 512), drawn)
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(len(portraits)):
+            as_picture(portraits[i]).save(Path(folder) / f"{i}.jpg", quality=95)
+        files = ImageFolder(folder, image_size)
+        first, cached = (loading_rate(files, len(files), min(batch_size, len(files))) for _ in range(2))
+    return {"file_size": drawn, "pictures": len(portraits), "first_epoch": first, "later_epochs": cached}
+
+
+def show(record: Mapping[str, Any], json: bool) -> None:
+    """Print the record as JSON or as lines for people."""
+    if json:
+        print(codec.dumps(record, indent=2))
+        return
+    print(record["machine"])
+    for precision, rate in record.get("matmul_flops_per_second", {}).items():
+        print(f"matrix products in {precision}: {rate / 1e9:,.0f} GFLOP/s")
+    if "rows" in record:
+        size, width, rounds = record["image_size"], record["width"], record["rounds"]
+        print(f"{record['what']} at {size} px, width {width}: medians of {rounds} rounds, fastest to slowest")
+        print(ROW.format("variant", "batch", "seconds", "", "pictures/s", "speed", "peak MiB", "share"))
+    for row in record.get("rows", ()):
+        memory = "–" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:,.0f}"
+        print(
+            ROW.format(
+                row["variant"],
+                row["batch_size"],
+                f"{row['seconds']:.4f}",
+                f"({row['fastest']:.4f} to {row['slowest']:.4f})",
+                f"{row['pictures_per_second']:.1f}",
+                f"{row['times_as_fast']:.2f}×",
+                memory,
+                f"{row['share_of_peak']:.0%}",
+            )
+        )
+    for name in record.get("left_out", ()):
+        print(f"{name}: left out, as this machine only imitates it, tens of times slower; --slow times it")
+    if "loading" in record:
+        rates = record["loading"]
+        print(
+            f"loading {rates['pictures']} JPEG files of {rates['file_size']} px: {rates['first_epoch']:,.0f} "
+            f"pictures/s at first, {rates['later_epochs']:,.0f} from the cache"
+        )
