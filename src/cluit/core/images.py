@@ -13,7 +13,7 @@ def to_unit(pixels: Tensor) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """float (..., 3, H, W) in [-1, 1] -> uint8; what lies outside is clamped, what lies between is rounded."""
+    """float (..., 3, H, W) in [-1, 1] -> uint8: clamped to the range and rounded."""
     return images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -32,7 +32,9 @@ class Views:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> the same shape, one random view of each picture."""
-        with torch.autocast(images.device.type, enabled=False):  # half precision would move the frame by pixels
+        with torch.autocast(
+            images.device.type, enabled=False
+        ):  # half precision would move the frame by pixels
             frame = crop_frame(images, self.crop, self.by_area)
             if self.flip:
                 frame = frame @ flip_frame(images)

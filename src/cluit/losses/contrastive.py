@@ -18,5 +18,5 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) 
 
 
 def unit_mean(features: Tensor) -> Tensor:
-    """Unit vectors (K, N, D) of K patches each of N pictures -> the direction (N, D) of their mean (Eq. 5)."""
+    """Unit vectors (K, N, D) of K patches of N pictures -> the direction (N, D) of their mean (Eq. 5)."""
     return F.normalize(features.float().mean(dim=0), dim=1)

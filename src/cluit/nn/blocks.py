@@ -54,7 +54,7 @@ def shortcut(inputs: int, outputs: int) -> nn.Module:
 class Down(nn.Module):
     """(N, C, H, W) -> (N, C', H/2, W/2), without norm: the block of critic and style encoder.
 
-    The shortcut pools before its 1×1 convolution: the two commute, and so it works on a quarter of the pixels.
+    The shortcut pools before its 1×1 convolution: they commute, and so it works on a quarter of the pixels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:

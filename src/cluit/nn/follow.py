@@ -5,7 +5,7 @@ from torch import nn
 
 
 def warm_decay(decay: float, t: int) -> float:
-    """``decay``, approached from 0.1 on as steps go by, so that an early average is not mostly the first weights.
+    """``decay``, approached from 0.1 on, so that an early average is not mostly the first weights.
 
     A function of ``t`` alone: a resumed run needs to remember nothing.
     """

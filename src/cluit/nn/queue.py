@@ -23,7 +23,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Overwrite the oldest slots with ``keys`` (N, D) of every rank; N over all ranks at most ``size``."""
+        """Overwrite the oldest slots with the ``keys`` (N, D) of all ranks, no more than there are slots."""
         keys = gather(keys).to(self.keys.dtype)
         slots = (self.head + torch.arange(len(keys), device=keys.device)) % len(self.keys)
         self.keys[slots] = keys

@@ -51,7 +51,7 @@ class CluitConfig:
     cycle_weight: float = 1.0
     """λ of the cycle consistency (Eq. 3)."""
     cycle_weight_start: float | None = None
-    """Where the cycle's λ begins before it moves to its value; the default begins there (not in the paper)."""
+    """Where the cycle's λ begins before it moves to its value; by default it begins there."""
     reconstruction_weight_start: float = 0.0
     """λ of self-reconstruction at step 0, from where it falls to nothing (not in the paper)."""
     settle_steps: int = 2000
@@ -81,7 +81,13 @@ class CluitConfig:
         for name in ("temperature", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        weights = ("contrast_weight", "style_weight", "cycle_weight", "reconstruction_weight_start", "r1_gamma")
+        weights = (
+            "contrast_weight",
+            "style_weight",
+            "cycle_weight",
+            "reconstruction_weight_start",
+            "r1_gamma",
+        )
         for name in (*weights, "patches"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

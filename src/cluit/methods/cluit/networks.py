@@ -54,7 +54,7 @@ class StyleEncoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Down with instance norm, through the middle, up with AdaIN; the norm before RGB is left out, as in A.1."""
+    """Down with instance norm, through the middle, up with AdaIN; no norm before RGB, as in A.1's table."""
 
     def __init__(self, config: CluitConfig) -> None:
         super().__init__()

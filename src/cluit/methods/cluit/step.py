@@ -21,6 +21,8 @@ from cluit.nn.queue import Queue
 class Cluit(Method):
     """Critic and translator in training, the judge that lags behind the critic, and the queue of its keys."""
 
+    translator: CluitTranslator
+
     def __init__(self, config: CluitConfig) -> None:
         super().__init__()
         self.config = config
