@@ -39,6 +39,7 @@ def plain_step(method: Cluit, batch: Batch, descend: Descent) -> dict[str, Tenso
     augment = Views(crop=(c.crop_min, c.crop_max), flip=True, affine=True, color=True)
 
     key = judge.embed(augment(batch.images)).detach()
+    wanted = [judge.embed(patch) for patch in crop(torch.cat([reference] * c.patches)).chunk(c.patches)]
     contrast = info_nce(D.embed(crop(batch.images)), key, queue, c.temperature)
     fake = G.decode(G.encode(source), E(reference)).detach()
     realism = critic_loss(D.realness(batch.images), D.realness(fake))
@@ -46,7 +47,6 @@ def plain_step(method: Cluit, batch: Batch, descend: Descent) -> dict[str, Tenso
 
     fake = G.decode(G.encode(source), E(reference))
     seen = [D.embed(patch) for patch in crop(torch.cat([fake] * c.patches)).chunk(c.patches)]
-    wanted = [judge.embed(patch) for patch in crop(torch.cat([reference] * c.patches)).chunk(c.patches)]
     mean_seen, mean_wanted = (F.normalize(sum(parts), dim=1) for parts in (seen, wanted))  # type: ignore[arg-type]
     style = info_nce(mean_seen, mean_wanted.detach(), queue, c.temperature)
     fool = forger_loss(D.realness(fake))

@@ -58,8 +58,9 @@ class Cluit(Method):
         structure = G.encode(source)
         fake = G.decode(structure, style)  # drawn once: the generator moves only after the critic has
 
-        with torch.no_grad():
-            key = judge.embed(self.augment(batch.images))
+        with torch.no_grad():  # all that the judge says in this step: keys of the contrast, keys of the match
+            views = self.augment(batch.images), patches_of(self.crop, reference, c.patches)
+            key, target = judge.embed(torch.cat(views)).tensor_split([2 * n])
         logits, query = D.judge_both(torch.cat([batch.images, fake.detach()]), self.crop(batch.images))
         contrast = info_nce(query, key, self.queue.keys, c.temperature)  # Eq. 1
         realism = critic_loss(logits[: 2 * n], logits[2 * n :])  # Eq. 2
@@ -68,8 +69,6 @@ class Cluit(Method):
         descend(critic_objective if penalty is None else critic_objective + penalty, "critic")
 
         logits, patches = D.judge_both(fake, patches_of(self.crop, fake, c.patches))
-        with torch.no_grad():
-            target = judge.embed(patches_of(self.crop, reference, c.patches))
         fool = forger_loss(logits)  # Eq. 2
         match = style_match(
             patches.unflatten(0, (-1, n)), target.unflatten(0, (-1, n)), self.queue.keys, c.temperature
