@@ -226,7 +226,7 @@ def data_portraits(
         split: Two splits of one seed have no picture in common.
         rare_poses: Share of extreme poses.
         hidden: Share of partly hidden faces.
-        species_weights: How often each species comes, e.g. cat 3 dog 1 and no other; all equally often by default.
+        species_weights: How often species come, e.g. cat 3 dog 1 and no other; by default all equally often.
         coarse: Other names for the subfolders of species, e.g. cat wild fox wild.
     """
     from cluit.data.portrait_folder import write_folder

@@ -105,8 +105,9 @@ class Job:
                 self.last_look(done, monitor)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
-        if signals.received is not None:
+        if done < run.steps:
             self.console.print(f"stopped at step {done} and saved; --resume goes on", highlight=False)
+        if signals.received is not None:
             if signals.received == signal.SIGTERM:
                 raise SystemExit(128 + signal.SIGTERM)
             raise KeyboardInterrupt

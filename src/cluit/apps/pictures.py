@@ -16,8 +16,8 @@ from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 
 PORTRAITS = "portraits"
-HELD_OUT_SHARE, HELD_OUT_MOST = 20, 256  # one picture in so many, and at most so many
-FEWEST = 4
+HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 20, 4, 256  # one picture in 20, within these bounds
+FEWEST = 2 * HELD_OUT_LEAST
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
         if len(whole) < FEWEST:
             raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
     if run.held_out is not None:
-        other = ImageFolder(run.held_out, size, run.fit)
+        other = ImageFolder(run.held_out, size, run.fit, minimum=HELD_OUT_LEAST)
         chosen = sorted(shuffled(len(other))[:HELD_OUT_MOST])
         return Data(whole, Share(other, chosen), fingerprint, (*folders, other))
-    order, count = shuffled(len(whole)), min(HELD_OUT_MOST, max(2, len(whole) // HELD_OUT_SHARE))
+    order, count = shuffled(len(whole)), min(HELD_OUT_MOST, max(HELD_OUT_LEAST, len(whole) // HELD_OUT_SHARE))
     held_out, rest = Share(whole, sorted(order[:count])), Share(whole, sorted(order[count:]))
     return Data(rest, held_out, fingerprint, folders)
 

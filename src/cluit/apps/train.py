@@ -137,4 +137,6 @@ def announce(
     ]
     console.print(" · ".join(parts), highlight=False, soft_wrap=True)
     if count := len(data.skipped):
-        console.print(f"{count} files skipped, see {run / 'skipped.txt'}", highlight=False, soft_wrap=True)
+        files = "file was" if count == 1 else "files were"
+        note = f"{count} {files} skipped, see {run / 'skipped.txt'}"
+        console.print(note, highlight=False, soft_wrap=True)

@@ -1,0 +1,245 @@
+"""The commands as a user meets them: help at once, mistakes in a sentence, exit codes to rely on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from cluit.apps.cli import main, parse
+from cluit.core.errors import UserError
+from cluit.engine.checkpoint import checkpoints
+from cluit.engine.log import read_log
+
+TINY = [
+    *(
+        "--width",
+        "8",
+        "--critic-width",
+        "8",
+        "--style-dim",
+        "16",
+        "--contrast-dim",
+        "32",
+        "--queue-size",
+        "64",
+    ),
+    *("--batch-size", "4", "--precision", "float32", "--device", "cpu", "--workers", "1", "--log-every", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    for i in range(12):
+        Image.new("RGB", (32, 32), (20 * i, 255 - 20 * i, 128)).save(root / f"{i}.png")
+    return root
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 2) -> str:
+    """The one sentence on standard error with which a command leaves."""
+    with pytest.raises(SystemExit) as ending:
+        main([str(word) for word in argv])
+    assert ending.value.code == code
+    message = capsys.readouterr().err.strip()
+    assert "Traceback" not in message
+    return message.splitlines()[-1]
+
+
+@pytest.mark.parametrize("argv", ["--help", "train --help", "bench step --help", "translate --help"])
+def test_help_needs_no_torch(argv: str) -> None:
+    program = (
+        "import sys, cluit.apps.cli as cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit as ending: assert ending.code == 0\n"
+        "assert not {'torch', 'numpy', 'PIL'} & set(sys.modules), 'too much was imported'\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *argv.split()],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "usage: cluit" in ran.stdout
+
+
+def test_help_of_training_explains_the_methods_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main(["train", "--help"])
+    assert ending.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--style-weight" in text
+    assert "λ of the style match (Eq. 4 and 5). (default: 1.0; small: " in text
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("cluit ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("trian x --out r", "unknown command cluit trian; did you mean cluit train?"),
+        ("bench stpe", "unknown command cluit bench stpe; did you mean cluit bench step?"),
+        ("train x --otu r", "unknown flag --otu; did you mean --out?"),
+        ("train x --out r --style-wieght=3", "unknown flag --style-wieght; did you mean --style-weight?"),
+        ("train x --out r --no-such-thing", "unknown flag --no-such-thing"),
+        ("methods --widht 3", "unknown flag --widht; did you mean --width?"),
+    ],
+)
+def test_unknown_words_are_refused_with_the_nearest_known(
+    capsys: pytest.CaptureFixture[str], argv: str, words: str
+) -> None:
+    assert words in refused(capsys, *argv.split())
+
+
+@pytest.mark.parametrize("argv", ["", "bench", "train x", "train x --out r --steps many", "methods --width"])
+def test_incomplete_commands_leave_with_code_two(argv: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, *argv.split())
+
+
+def test_parsing_runs_nothing() -> None:
+    words = ["train", "faces", "--out", "run", "--steps", "5", "--view-reference", "--critic-width", "None"]
+    command = parse(words)
+    assert command.func.__name__ == "train"
+    assert command.keywords["settings"] == {"steps": 5, "view_reference": True, "critic_width": None}
+    assert command.keywords["data"] == "faces"
+    assert parse(["bench", "translate", "--rounds", "2"]).keywords["rounds"] == 2
+    with pytest.raises(UserError):
+        parse(["train", "faces", "--out", "run", "--stesp", "5"])
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_recipe(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("style_weight: 5\ncycle-weight: 6\nrecipe: small-64\nimage_size: 32\n")
+    run = tmp_path / "run"
+    flags = f"--config {tmp_path / 'a.yaml'} --style-weight 7 --steps 1".split()
+    main(["train", str(folder), "--out", str(run), *flags, *TINY])
+    written = (run / "settings.yaml").read_text()
+    for line in (
+        "style_weight: 7.0",
+        "cycle_weight: 6.0",
+        "recipe: small-64",
+        "r1_gamma: 0.05",
+        "beta2: 0.99",
+    ):
+        assert line in written.splitlines()
+    again = tmp_path / "again"
+    main(["train", "--out", str(again), "--config", str(run / "settings.yaml")])
+    assert (again / "settings.yaml").read_text() == written
+
+
+def test_mistakes_of_training_are_one_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (tmp_path / "wrong.yaml").write_text("style_wieght: 3\n")
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "thesis.txt").write_text("years of work")
+    (tmp_path / "few").mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / "few" / f"{i}.png")
+    for words, argv in {
+        "no folder at /nowhere": ("/nowhere", "--out", run),
+        "batch_size must be even": (folder, "--out", run, "--batch-size", 3),
+        "image_size must be one of": (folder, "--out", run, "--image-size", 100),
+        "did you mean style_weight": (folder, "--out", run, "--config", tmp_path / "wrong.yaml"),
+        "there is no run in": (folder, "--out", tmp_path / "none", "--resume"),
+        "already holds other files": (folder, "--out", tmp_path / "occupied"),
+        "is a file; choose a folder": (folder, "--out", tmp_path / "occupied" / "thesis.txt"),
+        "cannot write": (folder, "--out", "/proc/run"),
+        "only 3 of 3 pictures": (tmp_path / "few", "--out", tmp_path / "run3"),
+        "portraits are drawn at 32, 64, 128, 256": (
+            "portraits",
+            "--out",
+            tmp_path / "run4",
+            "--image-size",
+            512,
+        ),
+    }.items():
+        message = refused(capsys, "train", *argv, "--steps", 1)
+        assert words in message
+        assert message.startswith("cluit: ")
+    assert (tmp_path / "occupied" / "thesis.txt").read_text() == "years of work"
+    assert len(list((tmp_path / "occupied").iterdir())) == 1
+    if not torch.cuda.is_available():
+        assert "no cuda device" in refused(capsys, "train", folder, "--out", run, "--device", "cuda")
+
+
+def test_divergence_leaves_with_code_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(
+        capsys, "train", folder, "--out", tmp_path / "run", "--learning-rate", 1e30, *TINY, code=1
+    )
+    assert "training diverged" in message
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_leaves_with_its_code(
+    folder: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "cluit", "train", str(folder), "--out", str(run), *TINY]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not (run / "log.jsonl").exists() or not read_log(run / "log.jsonl"):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "--resume goes on" in message
+    assert "Traceback" not in message
+    assert len(checkpoints(run)) == 1
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files is as near to a full disk as a test should come."""
+    resource = pytest.importorskip("resource")
+    run = tmp_path / "run"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        message = refused(capsys, "train", folder, "--out", run, "--steps", 2, *TINY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot write" in message
+    main(["train", "--out", str(run), "--resume"])
+    assert list(checkpoints(run)) == [2]
+
+
+def test_methods_count_what_the_paper_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Parameters of appendix A.1; fewer multiply-accumulates, as shortcuts pool before they convolve."""
+    main(["methods", "--image-size", "128", "--json"])
+    networks = json.loads(capsys.readouterr().out)["methods"]["cluit"]
+    assert networks["critic"]["parameters"] == 20_456_769
+    assert networks["style_encoder"]["parameters"] == 16_195_776
+    assert 24_745_219 <= networks["generator"]["parameters"] <= 24_751_235
+    saved = 3 * 0.75 * 128 * 128 * 64 * 128  # by pooling first, in each of three widening blocks
+    for name, macs in (("style_encoder", 4.07e9), ("critic", 4.08e9)):
+        assert networks[name]["macs"] + saved == pytest.approx(macs, rel=2e-3)
+    main(["methods"])
+    assert "24,745,219 parameters" in capsys.readouterr().out
+
+
+def test_methods_refuse_impossible_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "image_size must be one of" in refused(capsys, "methods", "--image-size", 100)
+
+
+def test_portraits_become_a_folder_that_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "portraits"
+    main(["data", "portraits", str(out), "--count", "12", "--size", "32"])
+    assert len(list(out.rglob("*.png"))) == 12
+    assert (out / "factors.csv").exists()
+    main(["train", str(out), "--out", str(tmp_path / "run"), "--steps", "1", *TINY])
+    assert "8 pictures, 4 held out" in capsys.readouterr().err

@@ -1,0 +1,134 @@
+"""Settings: one flat set of names, three layers, and refusals that say what to do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluit.apps.recipes import RECIPES
+from cluit.apps.settings import (
+    CHANGEABLE,
+    TrainSettings,
+    as_yaml,
+    checked,
+    documented,
+    layered,
+    read_settings,
+    resumed,
+)
+from cluit.core.errors import UserError
+from cluit.methods import CONFIGS
+
+
+def test_what_is_named_wins_over_the_recipe_and_the_recipe_over_the_defaults() -> None:
+    settings = layered({"recipe": "small", "width": 24}, recipe="paper")
+    assert settings.config.width == 24
+    assert settings.config.style_dim == RECIPES["small"]()["style_dim"] != 128
+    assert settings.config.contrast_dim == 256
+    assert settings.run.recipe == "small"
+    assert layered({}, recipe="small").config.width == 16
+
+
+def test_the_paper_recipe_is_the_papers_setting_and_so_are_the_defaults() -> None:
+    paper = layered({"recipe": "paper"})
+    assert paper.config == CONFIGS["cluit"]()
+    assert (paper.run.batch_size, paper.run.steps) == (32, 100_000)
+    assert (paper.config.image_size, paper.config.width, paper.config.r1_gamma) == (128, 64, 10)
+    assert layered({"recipe": "paper-afhq"}).config == paper.config
+    assert layered({"recipe": "paper-celeba"}).config.r1_gamma == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_valid_and_promises_something(name: str) -> None:
+    assert layered({"recipe": name}).run.recipe == name
+    assert RECIPES[name].__doc__
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"style_wieght": 3}, "did you mean style_weight?"),
+        ({"batchsize": 8}, "did you mean batch_size?"),
+        ({"batch_size": 7}, "batch_size must be even"),
+        ({"batch_size": 0}, "batch_size must be even"),
+        ({"batch_size": "many"}, "batch_size must be a whole number, got 'many'"),
+        ({"batch_size": 8.5}, "batch_size must be a whole number"),
+        ({"batch_size": True}, "batch_size must be a whole number"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"save_every": 0}, "save_every must be at least 1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"count": 1}, "count must be at least 2"),
+        ({"minutes": 0}, "minutes must be positive"),
+        ({"minutes": float("nan")}, "minutes must be a number or none"),
+        ({"precision": "float16"}, "precision must be auto, float32 or bfloat16"),
+        ({"device": "tpu"}, "device must be auto, cpu, cuda or mps"),
+        ({"fit": "stretch"}, "fit must be crop or resize"),
+        ({"method": "cliut"}, "unknown method 'cliut'"),
+        ({"recipe": "smal"}, "unknown recipe 'smal'; choose paper"),
+        ({"image_size": 48}, "image_size must be one of 32"),
+        ({"width": 0}, "width must be at least 1"),
+        ({"learning_rate": 0}, "learning_rate must be positive"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number"),
+        ({"view_reference": 1}, "view_reference must be true or false"),
+        ({"held_out": 3}, "held_out must be text or none"),
+        ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min <= crop_max"),
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        layered(values)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_may_write_numbers_as_people_do(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("learning-rate: 1e-3\nstyle_weight: 3\nsteps: 1e5\ncritic_width: null\n")
+    settings = layered(read_settings(tmp_path / "a.yaml"))
+    assert settings.config.learning_rate == 0.001
+    assert isinstance(settings.config.style_weight, float)
+    assert settings.run.steps == 100_000
+    assert settings.config.critic_width is None
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [", "3: 4\n", "\x00"])
+def test_a_file_that_is_no_list_of_settings_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"a\.yaml"):
+        read_settings(tmp_path / "a.yaml")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        read_settings(tmp_path / "none.yaml")
+
+
+def test_settings_that_are_written_are_read_back(tmp_path: Path) -> None:
+    settings = layered({"recipe": "small", "data": "/päth/with: colon", "learning_rate": 1e-05})
+    (tmp_path / "a.yaml").write_text(as_yaml(settings))
+    assert layered(read_settings(tmp_path / "a.yaml")) == settings
+    assert layered({**read_settings(tmp_path / "a.yaml"), "seed": 3}).run.seed == 3
+
+
+def test_a_resumed_run_keeps_its_settings_but_those_that_may_change() -> None:
+    stored = layered({"recipe": "small", "minutes": 3, "precision": "bfloat16"}).flat()
+    again = resumed(stored, {"steps": 5, "style_weight": 3.0, "precision": "auto"})
+    assert (again.run.steps, again.run.minutes, again.run.precision) == (5, None, "bfloat16")
+    assert again.config == checked(stored).config
+    with pytest.raises(UserError, match=r"style_weight 3\.0 and cannot go on with style_weight 2\.0"):
+        resumed(stored, {"style_weight": 2})
+    with pytest.raises(UserError, match="recipe small and cannot go on with recipe paper"):
+        resumed(stored, {"recipe": "paper"})
+
+
+def test_a_run_of_an_older_release_may_lack_settings() -> None:
+    stored = layered({"recipe": "small"}).flat()
+    del stored["tensorboard"]
+    assert resumed(stored, {}).run.tensorboard is False
+
+
+def test_no_name_is_used_twice_and_every_setting_is_explained() -> None:
+    for config in CONFIGS.values():
+        run, own = documented(TrainSettings), documented(config)
+        assert run.keys().isdisjoint(own)
+        assert run.keys() | own.keys() == layered({}).flat().keys()
+        assert set(CHANGEABLE) <= run.keys()

@@ -1,0 +1,58 @@
+"""The Fréchet distance: against its closed forms and against scipy's matrix root."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from cluit.core.errors import UserError
+from cluit.evaluation.frechet import Gaussian, frechet_distance
+
+
+def gaussian(points: torch.Tensor) -> Gaussian:
+    return Gaussian(points.shape[1]).add(points)
+
+
+def test_it_is_zero_to_oneself() -> None:
+    p = gaussian(torch.randn(200, 12) @ torch.randn(12, 12))
+    assert frechet_distance(p, p) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_shift_costs_its_square_and_a_scale_the_square_of_the_difference() -> None:
+    points = torch.randn(500, 4, dtype=torch.float64)
+    assert frechet_distance(gaussian(points), gaussian(points + 3)) == pytest.approx(4 * 9, rel=1e-9)
+    trace = gaussian(points).cov.trace().item()
+    shift = 4 * gaussian(points).mean.square().sum().item()
+    assert frechet_distance(gaussian(points), gaussian(3 * points)) == pytest.approx(4 * trace + shift)
+
+
+def test_it_is_blind_to_a_rotation_of_both_and_to_their_order() -> None:
+    a, b = torch.randn(300, 6, dtype=torch.float64), 2 * torch.randn(300, 6, dtype=torch.float64) + 1
+    turn, _ = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))
+    distance = frechet_distance(gaussian(a), gaussian(b))
+    assert frechet_distance(gaussian(a @ turn), gaussian(b @ turn)) == pytest.approx(distance, rel=1e-9)
+    assert frechet_distance(gaussian(b), gaussian(a)) == pytest.approx(distance, rel=1e-9)
+
+
+def test_it_agrees_with_the_matrix_root_of_scipy() -> None:
+    a, b = torch.randn(100, 8) @ torch.randn(8, 8), torch.randn(100, 8) @ torch.randn(8, 8)
+    p, q = gaussian(a), gaussian(b)
+    covs = [np.cov(x.double().numpy(), rowvar=False) for x in (a, b)]
+    expected = (p.mean - q.mean).square().sum().item() + np.trace(
+        covs[0] + covs[1] - 2 * scipy.linalg.sqrtm(covs[0] @ covs[1]).real
+    )
+    assert frechet_distance(p, q) == pytest.approx(expected, rel=1e-8)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    points = torch.randn(70, 5)
+    whole, parts = gaussian(points), Gaussian(5)
+    for part in points.split(16):
+        parts.add(part)
+    torch.testing.assert_close(parts.mean, whole.mean)
+    torch.testing.assert_close(parts.cov, points.double().T.cov())
+
+
+def test_one_picture_has_no_covariance() -> None:
+    with pytest.raises(UserError, match="at least 2 pictures"):
+        _ = gaussian(torch.zeros(1, 3)).cov
