@@ -42,15 +42,15 @@ body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 16px/1.5 system-ui
 h1 { font-size: 1.6rem; line-height: 1.2; }
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 p { max-width: 44rem; }
-.row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1rem 0; }
-.row > * { flex: 1 1 20rem; min-width: 0; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1rem;
+  align-items: start; margin: 1rem 0; }
 figure, pre { margin: 0; padding: .7rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .5rem; }
 pre, .scroll { overflow-x: auto; margin: 1rem 0; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; image-rendering: pixelated; }
-figcaption { margin-top: .5rem; color: var(--soft); font-size: .9rem; }
+figcaption, .note { color: var(--soft); font-size: .9rem; }
+figcaption { margin-top: .5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); font-size: .9rem; padding-bottom: .3rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 tr.strong td { font-weight: 600; }
@@ -100,28 +100,30 @@ def figure(picture: Image.Image, caption: str, zoom: int = 1) -> Html:
     )
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", strong: int = 0
-) -> Html:
-    """Numbers in columns; the first ``strong`` rows stand out. Floats are shown to three digits."""
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "", strong: int = 0) -> Html:
+    """Numbers in columns, floats to three digits, and a note below; the first ``strong`` rows stand out."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        ('<tr class="strong">' if i < strong else "<tr>")
-        + "".join(f"<td>{escape(number(cell) if isinstance(cell, float) else cell)}</td>" for cell in cells)
-        + "</tr>"
-        for i, cells in enumerate(rows)
-    )
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    lines = [
+        "".join(
+            f"<td>{number(cell, '#') if isinstance(cell, float) else escape(cell)}</td>" for cell in cells
+        )
+        for cells in rows
+    ]
+    body = "".join(f"<tr{' class=strong' if i < strong else ''}>{line}</tr>" for i, line in enumerate(lines))
     return Html(
-        f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<p class="note">{escape(note)}</p>'
     )
 
 
-def number(value: float) -> str:
-    """Three significant digits, without an exponent where a reader needs none; – for what is not a number."""
+def number(value: float, form: str = "") -> str:
+    """Three significant digits, without an exponent where a reader needs none; – for what is not a number.
+
+    form: ``#`` keeps zeros at the end, so that columns line up.
+    """
     if not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:{form}.3g}"
 
 
 def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> Html:
@@ -151,7 +153,8 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> H
         smooth = smoothed(points)
         parts += [path(points, f"raw s{i % COLOURS}")] if smooth is not points else []
         parts.append(path(smooth, f"s{i % COLOURS}"))
-    keys = "".join(f'<span class="key s{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(drawn))
+    names = [] if list(drawn) == [title] else drawn
+    keys = "".join(f'<span class="key s{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(names))
     return Html(
         f'<figure><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'

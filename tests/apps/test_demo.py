@@ -1,0 +1,31 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cluit.apps.demo import demo, free_folder
+from cluit.core.errors import UserError
+
+
+def test_a_demo_ends_in_one_page_and_can_be_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = demo(out=tmp_path / "demo", minutes=0.001, device="cpu", browser=False)
+    assert str(page) in capsys.readouterr().out
+    text = page.read_text()
+    for part in ("Translations", "Losses", "Held-out scores", "recoloured source", "cluit train", "<svg"):
+        assert part in text
+    assert text.count("data:image/png;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    twin = json.loads(page.with_suffix(".json").read_text())
+    assert twin["steps"] >= 1
+    assert twin["machine"]
+    assert len(twin["scores"]) >= 5
+    assert free_folder(tmp_path / "demo") == tmp_path / "demo" / "run-2"
+
+
+def test_a_budget_without_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="minutes"):
+        demo(out=tmp_path / "demo", minutes=0)
+    assert not (tmp_path / "demo").exists()
