@@ -122,10 +122,10 @@ class Painter:
         size, or with ``full_size`` the whole source with its central square repainted.
         """
         sources, references = as_list(source), as_list(reference)
-        pictures = self.pairs(sources, references, full_size)
+        pictures = self._pairs(sources, references, full_size)
         return pictures[0] if is_one(source) and is_one(reference) else pictures
 
-    def pairs(
+    def _pairs(
         self, sources: Sequence[Picture], references: Sequence[Picture], full_size: bool
     ) -> list[Image.Image]:
         """One list of translations; the only picture on a side meets all of the other and is encoded once."""
@@ -152,19 +152,19 @@ class Painter:
 
     def styles(self, references: Sequence[Picture]) -> Tensor:
         """(N, S): what each reference gives to a translation."""
-        return self.encode(self.translator.encode_style, references)
+        return self._encode(self.translator.encode_style, references)
 
     def structures(self, sources: Sequence[Picture]) -> Tensor:
         """(N, C, h, w): what a translation keeps of each source."""
-        return self.encode(self.translator.encode_structure, sources)
+        return self._encode(self.translator.encode_structure, sources)
 
     @torch.inference_mode()
-    def encode(self, half: Callable[[Tensor], Tensor], pictures: Sequence[Picture]) -> Tensor:
+    def _encode(self, half: Callable[[Tensor], Tensor], pictures: Sequence[Picture]) -> Tensor:
         parts = []
         for start in range(0, len(pictures), self.batch_size):
             part = pictures[start : start + self.batch_size]
             images = to_unit(torch.stack([as_square(one, self.image_size) for one in part]).to(self.device))
-            with self.autocast():
+            with self._autocast():
                 parts.append(half(images.contiguous(memory_format=torch.channels_last)).float())
         if not parts:
             raise UserError("there is no picture to translate; give at least one source and one reference")
@@ -173,10 +173,10 @@ class Painter:
     @torch.inference_mode()
     def paint(self, structures: Tensor, styles: Tensor) -> Tensor:
         """(N, C, h, w), (N, S) -> uint8 (N, 3, H, W) on the CPU, all at once: each structure in its style."""
-        with self.autocast():
+        with self._autocast():
             return to_bytes(self.translator.decode(structures, styles)).cpu()
 
-    def autocast(self) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 

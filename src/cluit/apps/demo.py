@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from cluit.apps import report
 from cluit.apps.api import SHIPPED, Painter, load
@@ -111,12 +110,11 @@ def free_folder(out: Path) -> Path:
 
 def score(painter: Painter, pairs: TruthSet, reader: FaceReader) -> Scores:
     """Of a model, on pairs of its own size."""
-
-    def translate(source: Tensor, reference: Tensor) -> Tensor:
-        with painter.autocast():
-            return painter.translator.translate(source, painter.translator.encode_style(reference))
-
-    return pairs.score(translate, reader, painter.device)
+    parts = [
+        painter.paint(painter.structures(list(sources)), painter.styles(list(references)))
+        for sources, references in zip(pairs.sources.split(32), pairs.references.split(32), strict=True)
+    ]
+    return pairs.score_outputs(torch.cat(parts), reader)
 
 
 def shipped_row(device: str, precision: str, reader: FaceReader) -> dict[str, Scores]:
