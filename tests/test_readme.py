@@ -3,7 +3,7 @@
 import ast
 import re
 import shlex
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,11 @@ def test_python_blocks_run(
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if line.startswith("cluit ")])
 def test_commands_are_understood(line: str) -> None:
-    try:
+    outcome: AbstractContextManager[object] = nullcontext()
+    if "--help" in line:
+        outcome = pytest.raises(SystemExit, match="^0$")
+    with outcome:
         cli.parse(shlex.split(line)[1:])
-    except SystemExit as ended:
-        assert not ended.code  # it asked for help
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if line.startswith("make")])
