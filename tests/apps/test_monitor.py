@@ -101,9 +101,18 @@ def test_a_fault_that_comes_back_is_told_again(monitor: Monitor, told: io.String
     assert told.getvalue().count(IGNORES_SOURCE) == 2
 
 
-def test_what_cannot_be_told_from_too_few_pictures_is_no_fault() -> None:
+def test_what_cannot_be_told_from_equal_pictures_is_no_fault() -> None:
     nan = float("nan")
     assert faults_of({"source_effect": nan, "reference_effect": nan}) == []
+
+
+def test_a_pose_that_does_not_follow_is_warned_of_but_has_no_say_in_the_best(
+    monitor: Monitor, tmp_path: Path
+) -> None:
+    monitor.judge = lambda translator, method: {"position": 0.8, "scale": 0.2, "tilt": 0.3, "turn": 0.1}
+    monitor.score(2000, {}, Toy())
+    assert read_log(tmp_path / "log.jsonl")[-1]["warning"] == IGNORES_SOURCE
+    assert (tmp_path / "best").exists()
 
 
 def test_only_a_better_model_replaces_the_best_even_after_a_restart(

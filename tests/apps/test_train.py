@@ -93,6 +93,7 @@ def test_a_run_leaves_what_it_promises(straight: Path, folder: Path) -> None:
         "step-00000006.png",
     }
     assert "broken.jpg: " in (straight / "skipped.txt").read_text()
+    assert (straight / "report.html").read_text().count("data:image/png") == 1
     translator, card = weights.load(straight / "model", CONFIGS)
     assert card["steps"] == 6
     average = load_checkpoint(checkpoints(straight)[6])["average"]
@@ -286,6 +287,12 @@ def test_the_first_line_says_which_recipe_was_chosen_and_what_is_trained(
     )
     train(folder, out=tmp_path / "b", recipe="paper", **small)
     assert capsys.readouterr().err.startswith("recipe paper · ")
+
+
+def test_curves_for_tensorboard_are_written_if_asked_for(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run = train(folder, out=tmp_path / "run", **{**TINY, "steps": 2, "tensorboard": True})
+    assert len(list((run / "tensorboard").iterdir())) == 1
 
 
 def test_portraits_are_scored_against_the_truth(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cluit.apps.monitor import Judge, Monitor
 from cluit.apps.pictures import Data
+from cluit.apps.run_page import write_run_page
 from cluit.apps.settings import Settings, model_card
 from cluit.core.chance import seed_step
 from cluit.core.errors import UserError
@@ -103,6 +104,7 @@ class Job:
             )
             if signals.received is None and done > start:
                 self.last_look(done, monitor)
+                self.page(done, {}, self.average.translator)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
         if done < run.steps:
@@ -122,6 +124,7 @@ class Job:
             every(run.log_every, self.log_to(writers)),
             every(run.score_every, monitor.score),
             every(run.grid_every, monitor.grid),
+            every(run.grid_every, self.page),
             every(run.save_every, self.save),
         ]
 
@@ -166,6 +169,10 @@ class Job:
         weights.save(self.run / "model", translator, model_card(self.settings, done))
         self.saved = done
         self.list_skipped()
+
+    def page(self, done: int, metrics: Metrics, translator: Translator) -> None:
+        """RUN/report.html."""
+        write_run_page(self.run, self.settings, done)
 
     def list_skipped(self) -> None:
         """RUN/skipped.txt: every file passed over, with the reason; some only show when they are decoded."""

@@ -28,6 +28,8 @@ AT_ONCE = 32  # pictures translated together
 WARM_UP = 2000  # steps before which an effect near zero is no cause for alarm
 LEAST_SOURCE_EFFECT = 0.15  # true translations of portraits have 0.6, and a generator without its source 0
 LEAST_REFERENCE_EFFECT = 0.1  # true translations of portraits have 0.9, and one that copies its source 0
+LEAST_POSE = 0.5  # mean correlation of the pose with the source's; a healthy run passes 0.7 after 500 steps
+POSE = ("position", "scale", "tilt", "turn")
 
 IGNORES_SOURCE = (
     "the generator ignores its source: outputs of one reference look alike, however low the losses; "
@@ -41,7 +43,8 @@ IGNORES_REFERENCE = (
 
 Scores = dict[str, float]
 Judge = Callable[[Translator, Method], Scores]
-"""Further scores, where more is known of the data: of the averaged translator and the method."""
+"""Further scores, where more is known of the data: of the averaged translator and the method. They are logged
+and may cause a warning, but have no say in which model is the best."""
 
 
 class Monitor:
@@ -77,15 +80,13 @@ class Monitor:
     def score(self, done: int, metrics: Metrics, translator: Translator) -> None:
         """Log the scores, warn of what they reveal, and keep the model if it is the best so far."""
         scores = self.scores(translator)
-        faults = faults_of(scores)
-        further = self.judge(translator, self.method) if self.judge else {}
-        entry: dict[str, Any] = {**scores, **further}
-        if faults and done >= WARM_UP:
-            entry["warning"] = "; ".join(faults)
+        all_scores = scores | (self.judge(translator, self.method) if self.judge else {})
+        warnings = faults_of(all_scores) if done >= WARM_UP else []
+        entry: dict[str, Any] = {**all_scores, **({"warning": "; ".join(warnings)} if warnings else {})}
         for writer in self.writers:
             writer.write(done, entry)
-        self.tell(done, {**scores, **further}, faults if done >= WARM_UP else [])
-        if not faults and scores["realism"] < self.best:
+        self.tell(done, all_scores, warnings)
+        if not faults_of(scores) and scores["realism"] < self.best:
             self.best = scores["realism"]
             card = {**model_card(self.settings, done), "score": self.best}
             weights.save(self.run / "best", translator, card)
@@ -139,9 +140,14 @@ def cross(translator: Translator, sources: Tensor, references: Tensor) -> Tensor
 
 
 def faults_of(scores: Scores) -> list[str]:
-    """What makes a model useless however real its pictures look; NaN, of too few pictures, is no fault."""
+    """What makes a model useless however real its pictures look; NaN, of equal pictures, is no fault.
+
+    Where the pose is read, as on portraits, outputs that follow it badly on the whole are a fault too: they
+    may still differ by source, by no more than where the head is.
+    """
     faults = []
-    if scores["source_effect"] < LEAST_SOURCE_EFFECT:
+    pose = [scores[name] for name in POSE if name in scores]
+    if scores["source_effect"] < LEAST_SOURCE_EFFECT or (pose and sum(pose) / len(pose) < LEAST_POSE):
         faults.append(IGNORES_SOURCE)
     if scores["reference_effect"] < LEAST_REFERENCE_EFFECT:
         faults.append(IGNORES_REFERENCE)

@@ -67,7 +67,13 @@ def train(
             file.write(as_yaml(settings).encode())
         job.list_skipped()
         announce(console, run, settings, pictures, device, start, chosen=goes_on or "recipe" in named)
-        job.train(start, judge)
+        try:
+            job.train(start, judge)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the memory of {device} is full; begin another run with a smaller --batch-size, --width or "
+                "--image-size"
+            ) from error
     return run
 
 
