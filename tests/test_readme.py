@@ -75,7 +75,7 @@ def test_python_blocks_run(
 def test_commands_are_understood(line: str) -> None:
     outcome: AbstractContextManager[object] = nullcontext()
     if "--help" in line:
-        outcome = pytest.raises(SystemExit, match="^0$")
+        outcome = pytest.raises(SystemExit, match=r"^0$")
     with outcome:
         cli.parse(shlex.split(line)[1:])
 
