@@ -9,8 +9,11 @@ from cluit.core.errors import UserError
 
 
 def test_a_demo_ends_in_one_page_and_can_be_run_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    few = {"demo.PAIRS": 16, "truths.PAIRS": 16, "truths.PROBED": 64, "truths.PROBED_TEST": 32}
+    for name, count in {**few, "pictures.HELD_OUT_MOST": 16}.items():
+        monkeypatch.setattr(f"cluit.apps.{name}", count)
     page = demo(out=tmp_path / "demo", minutes=0.001, device="cpu", browser=False)
     assert str(page) in capsys.readouterr().out
     text = page.read_text()
