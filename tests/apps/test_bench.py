@@ -8,6 +8,7 @@ from cluit.apps.measure import (
     PLAIN,
     VARIANTS,
     Job,
+    Variant,
     count_flops,
     matmul_rate,
     measure,
