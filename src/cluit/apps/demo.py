@@ -15,6 +15,7 @@ from PIL import Image
 from cluit.apps import report
 from cluit.apps.api import SHIPPED, Painter, load
 from cluit.apps.report import Html
+from cluit.apps.run_page import held_out, losses
 from cluit.apps.train import train
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture, grid
@@ -42,15 +43,6 @@ COLUMNS = {
     "species": "species",
 }
 """Scores against the true translation, and what the table calls them."""
-CHARTS = {
-    "Error against the true translation, in levels of 255": ("mae", "mae_face", "mae_background"),
-    "How closely the pose follows the source (correlation)": ("position", "scale", "tilt", "turn"),
-    "Species that a judge sees in the translation (share)": ("species", "species_of_source"),
-    "Species read by a linear probe (share)": ("probe_features", "probe_style"),
-    "How much outputs differ by source, by reference": ("source_effect", "reference_effect"),
-    "Distance between real pictures and translations": ("realism",),
-}
-"""Held-out scores that are drawn together."""
 
 
 def demo(
@@ -207,26 +199,6 @@ def verdict(rows: Mapping[str, Scores]) -> str:
                 f"{shipped['mae']:.1f} levels and {shipped['species']:.0%} of species, in the row below."
             )
     return text
-
-
-def losses(log: Sequence[Mapping[str, Any]]) -> list[Html]:
-    """A chart for every loss in the log."""
-    lines = [entry for entry in log if "realism" not in entry]
-    names = {name for entry in lines for name in entry if not name.startswith("learning_rate")}
-    return [chart(name, (name,), lines) for name in sorted(names - {"step", "seconds", "steps_per_second"})]
-
-
-def held_out(log: Sequence[Mapping[str, Any]]) -> list[Html]:
-    """The charts of the scores."""
-    return [chart(title, names, log) for title, names in CHARTS.items()]
-
-
-def chart(title: str, names: Sequence[str], log: Sequence[Mapping[str, Any]]) -> Html:
-    series = {
-        name: [(entry["step"], entry[name]) for entry in log if isinstance(entry.get(name), int | float)]
-        for name in names
-    }
-    return report.curves(title, series)
 
 
 def own_pictures(run: str) -> list[Html]:
