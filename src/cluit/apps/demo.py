@@ -75,7 +75,7 @@ def demo(
     steps = painter.card["steps"]
     rows = {f"this run, {steps:,} steps": score(painter, pairs, reader)}
     rows |= shipped_row(device, precision, reader)
-    rows |= {f"return: {name}": scores for name, scores in pairs.score_trivial(reader).items()}
+    rows |= {f"return {name}": scores for name, scores in pairs.score_trivial(reader).items()}
     seconds["in all"] = time.monotonic() - began
 
     record = {

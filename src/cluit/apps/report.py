@@ -25,7 +25,7 @@ Points = Sequence[tuple[float, float]]
 """(x, y), in the order of x."""
 
 WIDTH, HEIGHT = 420, 240  # of a chart, in its own units: near a phone's pixels, so that text stays readable
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 48, 24, 10, 40
 MOST_POINTS = 400
 COLOURS = 6
 
@@ -153,11 +153,11 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> H
         smooth = smoothed(points)
         parts += [path(points, f"raw s{i % COLOURS}")] if smooth is not points else []
         parts.append(path(smooth, f"s{i % COLOURS}"))
-    names = [] if list(drawn) == [title] else drawn
-    keys = "".join(f'<span class="key s{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(names))
+    keys = "".join(f'<span class="key s{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(drawn))
+    legend = "" if list(drawn) == [title] else f"<figcaption>{keys}</figcaption>"
     return Html(
         f'<figure><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
+        f'aria-label="{escape(title)}">{"".join(parts)}</svg>{legend}</figure>'
     )
 
 
@@ -173,16 +173,14 @@ def thin(points: Points) -> Points:
 
 
 def smoothed(points: Points) -> Points:
-    """Means over a tenth of the points, centred, over fewer near the ends; a short line stays as it is."""
+    """Means over a tenth of the points, centred, over fewer at the ends; a short line stays as it is."""
     if len(points) < 20:
         return points
     reach = len(points) // 20
-    result = []
-    for i, (x, _) in enumerate(points):
-        near = min(reach, i, len(points) - 1 - i)
-        window = points[i - near : i + near + 1]
-        result.append((x, sum(y for _, y in window) / len(window)))
-    return result
+    windows = (points[max(0, i - reach) : i + reach + 1] for i in range(len(points)))
+    return [
+        (x, sum(y for _, y in window) / len(window)) for (x, _), window in zip(points, windows, strict=True)
+    ]
 
 
 def ticks(low: float, high: float) -> list[float]:
