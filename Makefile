@@ -22,8 +22,9 @@ check: $(READY)  ## style, types and which way imports go
 $(READY): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "cluit needs Python 3.11 or newer; name one, for instance: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(TORCH) -e '.[dev]'
+	@echo "installing into $(VENV): a minute or two, longer where PyTorch has to be downloaded"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet $(TORCH) -e '.[dev]'
 	@touch $@
 
 clean:
