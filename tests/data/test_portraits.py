@@ -125,8 +125,17 @@ def test_factors_are_spread_evenly_and_independently() -> None:
     assert (torch.bincount(style.species) / 20_000 - 1 / 6).abs().max() < 0.01
     assert structure.tilt.abs().max() <= 0.5
     assert structure.scale.aminmax() == pytest.approx((0.7, 1.05), abs=1e-3)
-    values = torch.stack([structure.x, structure.y, structure.tilt, structure.turn, style.species.float(),
-                          style.coat.float(), style.background.float()])
+    values = torch.stack(
+        [
+            structure.x,
+            structure.y,
+            structure.tilt,
+            structure.turn,
+            style.species.float(),
+            style.coat.float(),
+            style.background.float(),
+        ]
+    )
     assert (torch.corrcoef(values) - torch.eye(7)).abs().max() < 0.03
     half = torch.stack(list(attributes(style).values())).float().mean(dim=1)
     assert len(half) >= 12

@@ -23,8 +23,6 @@ def test_a_probe_is_blind_to_scale_and_shift_and_bears_constant_features() -> No
     labels = torch.randint(3, (600,))
     features = torch.randn(600, 8) + labels[:, None] * torch.linspace(0, 2, 8)
     changed = torch.cat([5 * features - 3, torch.ones(600, 2)], dim=1)
-    first, second = (
-        linear_probe(f[:400], labels[:400], f[400:], labels[400:]) for f in (features, changed)
-    )
+    first, second = (linear_probe(f[:400], labels[:400], f[400:], labels[400:]) for f in (features, changed))
     assert first == pytest.approx(second, abs=0.01)
     assert first > 0.6

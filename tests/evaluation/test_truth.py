@@ -86,8 +86,10 @@ def test_errors_are_in_levels_and_part_by_the_face() -> None:
 
 def test_structural_similarity_is_its_formula(pairs: TruthSet) -> None:
     """Written out with scipy's Gaussian filter, whose "mirror" is torch's "reflect"."""
-    grey = [(pictures.numpy() * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(1)
-            for pictures in (pairs.sources[:4].double(), pairs.truths[:4].double())]
+    grey = [
+        (pictures.numpy() * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+        for pictures in (pairs.sources[:4].double(), pairs.truths[:4].double())
+    ]
 
     def window(z: np.ndarray) -> np.ndarray:
         return np.stack([gaussian_filter(picture, 1.5, mode="mirror", radius=5) for picture in z])
