@@ -28,20 +28,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return release()
+        return import_module("cluit.core.release").release()
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'cluit' has no attribute {name!r}")
-
-
-def release() -> str:
-    """The version that is installed; ``unknown`` in a source tree that is not."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("cluit")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -243,3 +243,22 @@ def test_portraits_become_a_folder_that_trains(tmp_path: Path, capsys: pytest.Ca
     assert (out / "factors.csv").exists()
     main(["train", str(out), "--out", str(tmp_path / "run"), "--steps", "1", *TINY])
     assert "8 pictures, 4 held out" in capsys.readouterr().err
+
+
+def test_the_judge_of_portraits_can_be_trained_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["data", "reader", str(tmp_path / "reader.safetensors"), "--steps", "2"])
+    assert "species" in capsys.readouterr().out
+    assert "already there" in refused(capsys, "data", "reader", tmp_path / "reader.safetensors")
+
+
+def test_a_runs_model_is_saved_by_itself_and_not_over_another(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["save", str(tiny_model), "--out", str(tmp_path / "half"), "--half"])
+    whole, half = (folder / "model.safetensors" for folder in (tiny_model, tmp_path / "half"))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert "already holds a model" in refused(capsys, "save", tiny_model, "--out", tmp_path / "half")
+    main(["save", str(tiny_model), "--out", str(tmp_path / "half"), "--overwrite"])
+    assert half.stat().st_size == whole.stat().st_size

@@ -133,6 +133,18 @@ def test_off_a_terminal_progress_is_plain_lines() -> None:
     assert "\x1b" not in last
 
 
+def test_where_time_ends_first_it_is_what_is_left() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    with ProgressBar(10**6, batch_size=8, console=console, quiet=0, seconds=100) as bar:
+        for t in range(1, 4):
+            bar(t, {}, TRANSLATOR)
+        assert bar.share(3) < 0.1
+    left = out.getvalue().splitlines()[-1].split(" · ")[3]
+    assert left in ("0:01:40 left", "0:01:39 left")
+    assert "/1000000" not in out.getvalue()
+
+
 def test_on_a_terminal_progress_is_a_bar_that_ends_full() -> None:
     assert "20/20" in shown(terminal=True)
 

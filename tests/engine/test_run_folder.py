@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluit.core.errors import UserError
-from cluit.engine.files import atomic_file
+from cluit.core.files import atomic_file
 from cluit.engine.run import claim_run
 
 

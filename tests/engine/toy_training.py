@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file
 from cluit.core.types import Batch, Descend, Method, Metrics, Translator
 from cluit.engine.average import Average
 from cluit.engine.checkpoint import (
@@ -30,7 +31,6 @@ from cluit.engine.checkpoint import (
     training_state,
 )
 from cluit.engine.descent import Descent
-from cluit.engine.files import atomic_file
 from cluit.engine.fit import Hook, every, fit
 from cluit.engine.log import Log, Meter
 from cluit.engine.run import SETTINGS, claim_run

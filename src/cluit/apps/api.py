@@ -16,7 +16,8 @@ from cluit.core.errors import UserError
 from cluit.core.images import as_picture, to_bytes, to_unit
 from cluit.core.machine import pick_device, pick_precision
 from cluit.core.types import Translator
-from cluit.data.decode import as_seen, fit_square, open_picture
+from cluit.data.dataset import as_image
+from cluit.data.decode import fit_square, open_picture
 from cluit.export import weights
 from cluit.methods import CONFIGS
 
@@ -70,6 +71,19 @@ def train(dataset: str | Path | MapStyle, *, out: str | Path, **settings: Any) -
 
     run(dataset, out=Path(out), **settings)
     return load(out)
+
+
+def save(model: str | Path, out: str | Path, *, half: bool = False, overwrite: bool = False) -> None:
+    """Write ``model``, as ``load`` takes it, into the folder ``out``: safetensors and JSON.
+
+    half: store float16, which halves the file. UserError where ``out`` already holds a model and must not be
+    overwritten.
+    """
+    folder = Path(out).expanduser()
+    if (folder / weights.CARD).exists() and not overwrite:
+        raise UserError(f"{folder} already holds a model; choose another folder or add --overwrite")
+    translator, card = weights.load(model_folder(model), CONFIGS)
+    weights.save(folder, translator, card, half=half)
 
 
 class Painter:
@@ -146,7 +160,7 @@ class Painter:
             )
             results += map(as_picture, self.paint(structure, style))
         if full_size:
-            wholes = [as_image(source) for source in sources] * (count // len(sources))
+            wholes = [whole(source) for source in sources] * (count // len(sources))
             results = [paste_back(*pair) for pair in zip(wholes, results, strict=True)]
         return results
 
@@ -191,37 +205,26 @@ def as_list(pictures: Picture | Sequence[Picture]) -> list[Picture]:
     return [pictures] if is_one(pictures) else list(pictures)  # type: ignore[list-item, arg-type]
 
 
-def as_image(picture: Picture) -> Image.Image:
-    """The whole picture, RGB, as the eye sees it."""
+def whole(picture: Picture) -> Image.Image:
+    """All of the picture, RGB, as the eye sees it."""
     if isinstance(picture, str | Path):
         return open_picture(picture)
-    if isinstance(picture, Tensor) and picture.ndim == 3:
-        pixels = to_bytes(picture) if picture.is_floating_point() else picture
-        picture = pixels.movedim(0, 2).cpu().numpy()
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape[2:] == (3,):
-        picture = Image.fromarray(picture)
-    if not isinstance(picture, Image.Image):
-        kind = (
-            f"{picture.dtype} {tuple(picture.shape)}" if hasattr(picture, "dtype") else type(picture).__name__
-        )
-        raise UserError(
-            "a picture is a path, a PIL image, an array of uint8 (H, W, 3), a tensor of uint8 (3, H, W) "
-            f"or one of floats in [-1, 1], not {kind}"
-        )
-    return as_seen(picture)
+    if isinstance(picture, Tensor) and picture.is_floating_point() and picture.shape[:-2] == (3,):
+        picture = to_bytes(picture)
+    return as_image(picture)
 
 
 def as_square(picture: Picture, size: int) -> Tensor:
     """The picture's central square, uint8 (3, size, size)."""
     if isinstance(picture, str | Path):
         return fit_square(open_picture(picture, side=size), size)
-    return fit_square(as_image(picture), size)
+    return fit_square(whole(picture), size)
 
 
-def paste_back(whole: Image.Image, square: Image.Image) -> Image.Image:
-    """``whole`` with its central square, all that the model saw of it, replaced by ``square``."""
-    side = min(whole.size)
-    corner = ((whole.width - side) // 2, (whole.height - side) // 2)
-    result = whole.copy()
+def paste_back(picture: Image.Image, square: Image.Image) -> Image.Image:
+    """``picture`` with its central square, all that the model saw of it, replaced by ``square``."""
+    side = min(picture.size)
+    corner = ((picture.width - side) // 2, (picture.height - side) // 2)
+    result = picture.copy()
     result.paste(square.resize((side, side), Image.Resampling.LANCZOS), corner)
     return result

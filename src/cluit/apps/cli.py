@@ -7,7 +7,6 @@ import functools
 import sys
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from tyro.conf import Positional, arg
 from cluit.apps import flags
 from cluit.apps.flags import Command, Group, Settings
 from cluit.core.errors import UserError
+from cluit.core.release import release
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -229,20 +229,49 @@ def data_portraits(
         species_weights: How often species come, e.g. cat 3 dog 1 and no other; by default all equally often.
         coarse: Other names for the subfolders of species, e.g. cat wild fox wild.
     """
-    from cluit.data.portrait_folder import write_folder
+    from cluit.apps.portraits import draw_folder
 
-    write_folder(
-        out, count, size, seed, split,
-        rare_poses=rare_poses, hidden=hidden, species_weights=species_weights or None, coarse=coarse or None,
+    draw_folder(
+        out, count=count, size=size, seed=seed, split=split, rare_poses=rare_poses, hidden=hidden,
+        species_weights=species_weights, coarse=coarse,
     )  # fmt: skip
-    print(f"{count} portraits of {size} px in {out}, their factors in {out / 'factors.csv'}")
+
+
+def data_reader(out: Annotated[Path, Positional], *, steps: int = 1600, seed: int = 0) -> None:
+    """Train the judge of portraits anew: what reads species and pose from a picture.
+
+    Args:
+        out: A file to write, *.safetensors; the judge in use is cluit/assets/reader.safetensors.
+        steps: Of training, each on freshly drawn portraits.
+        seed: Of the training.
+    """
+    from cluit.apps.portraits import make_reader
+
+    make_reader(out, steps, seed)
+
+
+def save(
+    model: Annotated[str, Positional], *, out: Path, half: bool = False, overwrite: bool = False
+) -> None:
+    """Write a run's model by itself: two files, model.safetensors and model.json.
+
+    Args:
+        model: A run, a saved model's folder, or the word portraits.
+        out: A folder.
+        half: Store float16: half the size.
+        overwrite: Replace a model that is there.
+    """
+    from cluit.apps.api import save
+
+    save(model, out, half=half, overwrite=overwrite)
 
 
 COMMANDS: Mapping[str, Command | Group] = {
     "train": train,
     "translate": translate,
     "methods": methods,
-    "data": {"portraits": data_portraits},
+    "save": save,
+    "data": {"portraits": data_portraits, "reader": data_reader},
     "bench": {"step": bench_step, "translate": bench_translate, "data": bench_data},
     "demo": demo,
 }
@@ -250,7 +279,7 @@ SUMMARIES = {
     "": "Repaint any picture in the style of any other, learned from a folder of unlabelled pictures: "
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
-    "data": "Make data sets: portraits.",
+    "data": "Make data sets: portraits, and the judge that reads them.",
     "bench": "Measure speed and memory: step, translate, data.",
 }
 
@@ -258,14 +287,6 @@ SUMMARIES = {
 def parse(argv: list[str]) -> functools.partial[None]:
     """The command that ``argv`` asks for, not yet run; see `flags.parse`."""
     return flags.parse(argv, COMMANDS, SUMMARIES)
-
-
-def release() -> str:
-    """The version installed."""
-    try:
-        return version("cluit")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from cluit.apps.run_page import write_run_page
 from cluit.apps.settings import Settings, model_card
 from cluit.core.chance import seed_step
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file
 from cluit.core.types import Method, Metrics, Translator
 from cluit.data.loader import batches
 from cluit.engine.average import Average
@@ -26,7 +27,6 @@ from cluit.engine.checkpoint import (
     training_state,
 )
 from cluit.engine.descent import Descent
-from cluit.engine.files import atomic_file
 from cluit.engine.fit import Hook, every, fit
 from cluit.engine.log import Log, Meter, ProgressBar, TensorBoard, Writer
 from cluit.engine.stop import StopSignals
@@ -85,11 +85,14 @@ class Job:
                 writers.append(stack.enter_context(closing(TensorBoard(self.run / "tensorboard", start))))
             held_out = self.data.held_out
             monitor = Monitor(self.run, self.method, held_out, self.settings, writers, self.console, judge)
-            bar = ProgressBar(run.steps, start, batch_size=run.batch_size, console=self.console)
+            seconds = 60 * run.minutes if run.minutes else float("inf")
+            bar = ProgressBar(
+                run.steps, start, batch_size=run.batch_size, console=self.console, seconds=seconds
+            )
             stream = batches(
                 self.data.train, run.batch_size, run.seed, start, device=self.device, workers=run.workers
             )
-            deadline = time.monotonic() + 60 * run.minutes if run.minutes else float("inf")
+            deadline = time.monotonic() + seconds
             done = fit(
                 self.method,
                 stack.enter_context(closing(stream)),

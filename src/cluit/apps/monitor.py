@@ -14,10 +14,10 @@ from rich.console import Console
 from torch import Tensor
 
 from cluit.apps.settings import Settings, model_card
+from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture, grid, to_bytes, to_unit
 from cluit.core.types import Method, Metrics, Translator
 from cluit.data.dataset import Pictures
-from cluit.engine.files import atomic_file, disk_errors
 from cluit.engine.log import Writer
 from cluit.evaluation.effects import effect
 from cluit.evaluation.realism import Realism

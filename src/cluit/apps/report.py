@@ -16,7 +16,7 @@ from typing import Any, NewType
 
 from PIL import Image
 
-from cluit.engine.files import atomic_file, disk_errors
+from cluit.core.files import atomic_file, disk_errors
 
 Html = NewType("Html", str)
 """Text that is markup already."""
@@ -208,9 +208,9 @@ def versions() -> dict[str, str]:
     """What the figures depend on beside the settings."""
     import torch
 
-    from cluit.export.weights import own_version
+    from cluit.core.release import release
 
-    return {"cluit": own_version(), "torch": torch.__version__, "python": platform.python_version()}
+    return {"cluit": release(), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def write(path: Path, document: str, record: Mapping[str, Any]) -> None:

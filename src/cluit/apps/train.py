@@ -13,10 +13,10 @@ from cluit.apps.pictures import PORTRAITS, Data, open_data
 from cluit.apps.settings import Settings, as_yaml, checked, layered, read_settings, resumed
 from cluit.apps.truths import portraits_judge
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file
 from cluit.core.machine import has_fast_bfloat16, pick_device, pick_precision
 from cluit.data.dataset import MapStyle
 from cluit.engine.checkpoint import latest_checkpoint, load_checkpoint
-from cluit.engine.files import atomic_file
 from cluit.engine.run import SETTINGS, claim_run
 from cluit.export import weights
 from cluit.methods import CONFIGS
@@ -139,7 +139,9 @@ def announce(
         f"{settings.run.method} at {settings.config.image_size} px",
         f"{device.type} in {settings.run.precision}",
         f"{len(data.train)} pictures, {len(data.held_out)} held out",
-        f"steps {start} to {settings.run.steps}",
+        f"steps {start} to {settings.run.steps}"
+        if settings.run.minutes is None
+        else f"{settings.run.minutes:g} minutes from step {start}",
     ]
     console.print(" · ".join(parts), highlight=False, soft_wrap=True)
     if count := len(data.skipped):

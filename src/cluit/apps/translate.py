@@ -13,11 +13,11 @@ from torch import Tensor
 
 from cluit.apps.api import Painter, as_square, load, paste_back
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture
 from cluit.core.images import grid as lay_out
 from cluit.data.decode import SUFFIXES, BadPictureError, open_picture
 from cluit.data.folder import ImageFolder
-from cluit.engine.files import atomic_file, disk_errors
 
 LONGEST_NAME = 100  # bytes of one picture's part in a translation's name
 LARGEST_SHEET = 2**27  # pixels of a grid

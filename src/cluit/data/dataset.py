@@ -32,11 +32,12 @@ class MapStyle(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-def as_pixels(picture: object, size: int, fit: Fit = "crop") -> Tensor:
-    """One picture -> uint8 (3, size, size), as the eye sees it.
+def as_image(picture: object) -> Image.Image:
+    """One picture, whole, RGB, as the eye sees it.
 
     picture: a PIL image of any mode; a numpy array of uint8, (H, W) or (H, W, C); or a tensor of uint8,
-    (H, W) or (C, H, W). C is 1 (grey), 3 (RGB) or 4 (RGB and alpha, put on white). UserError for the rest.
+    (H, W) or (C, H, W). C is 1 (grey), 3 (RGB) or 4 (RGB and alpha, put on white). UserError for the rest:
+    floats too, as they may mean [0, 1] or [-1, 1].
     """
     if isinstance(picture, Tensor):
         picture = picture.permute(1, 2, 0).cpu().numpy() if picture.ndim == 3 else picture.cpu().numpy()
@@ -50,7 +51,12 @@ def as_pixels(picture: object, size: int, fit: Fit = "crop") -> Tensor:
         picture = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
     if not isinstance(picture, Image.Image):
         raise UserError(f"a picture is a PIL image, a numpy array or a tensor, not {type(picture).__name__}")
-    return fit_square(as_seen(picture), size, fit)
+    return as_seen(picture)
+
+
+def as_pixels(picture: object, size: int, fit: Fit = "crop") -> Tensor:
+    """One picture, of any kind that ``as_image`` takes, -> uint8 (3, size, size)."""
+    return fit_square(as_image(picture), size, fit)
 
 
 class _Adapter:

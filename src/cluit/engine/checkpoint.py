@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file, disk_errors
 from cluit.core.types import Method
 from cluit.engine.average import Average
 from cluit.engine.divergence import require_finite
-from cluit.engine.files import atomic_file, disk_errors
 from cluit.engine.log import Meter
 
 FORMAT = 1

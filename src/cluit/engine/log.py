@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file, disk_errors
 from cluit.core.types import Metrics, Translator
 from cluit.engine.divergence import Diverged
-from cluit.engine.files import atomic_file, disk_errors
 
 
 class Writer(Protocol):
@@ -132,8 +132,8 @@ class TensorBoard:
 class ProgressBar:
     """A hook that shows rate, time left and latest losses: a live bar, or off a terminal a line at times.
 
-    total, start: steps in all, and done before. batch_size: pictures a step. Metrics are read from the device
-    only when something is shown.
+    total, start: steps in all, and done before. batch_size: pictures a step. seconds: what there is of time,
+    where it may end before the steps do. Metrics are read from the device only when something is shown.
     """
 
     def __init__(
@@ -144,19 +144,23 @@ class ProgressBar:
         batch_size: int,
         console: Console | None = None,
         quiet: float = 30.0,
+        seconds: float = math.inf,
     ) -> None:
         self.total, self.start, self.batch_size = total, start, batch_size
+        self.began = time.monotonic()
+        self.deadline = self.began + seconds
         self.console = console or Console(stderr=True)
         self.pause = 0.5 if self.console.is_terminal else quiet
         self.marks: deque[tuple[float, int]] = deque(maxlen=60)
 
     def __enter__(self) -> Self:
-        columns = TextColumn("{task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}")
+        columns = BarColumn(), TextColumn("{task.description}")
         self.bar = Progress(
             *columns, console=self.console, auto_refresh=False, disable=not self.console.is_terminal
         )
         self.bar.start()
-        self.task = self.bar.add_task("starting", total=self.total, completed=self.start)
+        self.task = self.bar.add_task("starting", total=1.0)
+        self.bar.update(self.task, completed=self.share(self.start))
         self.marks.append((time.monotonic(), self.start))
         return self
 
@@ -171,15 +175,22 @@ class ProgressBar:
         self.marks.append((time.monotonic(), t))
         text = self.describe(t, metrics)
         if self.console.is_terminal:
-            self.bar.update(self.task, completed=t, description=text, refresh=True)
+            self.bar.update(self.task, completed=self.share(t), description=text, refresh=True)
         else:
-            self.console.print(f"step {t}/{self.total} · {text}", highlight=False, soft_wrap=True)
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def share(self, t: int) -> float:
+        """How much is done, of the steps or of the time, whichever ends first."""
+        in_time = (time.monotonic() - self.began) / (self.deadline - self.began)
+        return min(1.0, max(in_time, t / self.total))
 
     def describe(self, t: int, metrics: Metrics) -> str:
-        """E.g. ``4.2 steps/s · 134 pictures/s · 0:12:30 left · critic 1.21``; the rate is a recent one."""
+        """E.g. ``step 9/99 · 4.2 steps/s · 134 pictures/s · 0:12:30 left · critic 1.21``."""
         (then, before), (now, _) = self.marks[0], self.marks[-1]
         rate = (t - before) / max(now - then, 1e-9)
-        left = round((self.total - t) / rate) if rate else 0
+        left = round(max(0, min((self.total - t) / rate if rate else math.inf, self.deadline - now)))
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
         losses = "  ".join(f"{name} {float(value):.3g}" for name, value in metrics.items())
-        return f"{rate:.3g} steps/s · {rate * self.batch_size:.3g} pictures/s · {clock} left · {losses}"
+        steps = f"step {t}/{self.total}" if math.isinf(self.deadline) else f"step {t}"
+        pace = f"{rate:.3g} steps/s · {rate * self.batch_size:.3g} pictures/s"  # lately
+        return f"{steps} · {pace} · {clock} left · {losses}"

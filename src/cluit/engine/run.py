@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluit.core.errors import UserError
-from cluit.engine.files import STRAYS, disk_errors
+from cluit.core.files import STRAYS, disk_errors
 
 LOCK = ".lock"
 SETTINGS = "settings.yaml"

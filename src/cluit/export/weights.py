@@ -5,9 +5,7 @@ Reading either executes nothing.
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cluit.core.errors import UserError
+from cluit.core.files import atomic_file, disk_errors
+from cluit.core.release import release
 from cluit.core.types import Translator
 
 FORMAT = 1
@@ -36,43 +36,23 @@ def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half:
     weights = {name: stored(tensor, dtype) for name, tensor in translator.state_dict().items()}
     if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"a model with weights that are not finite is not saved: {', '.join(broken[:3])}")
-    card = {"format_version": FORMAT, "cluit_version": own_version(), **card, "dtype": str(dtype)[6:]}
+    card = {"format_version": FORMAT, "cluit_version": release(), **card, "dtype": str(dtype)[6:]}
     text = json.dumps(card, indent=2, allow_nan=False) + "\n"
-    try:
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        replace(folder / WEIGHTS, to_bytes(weights))
-        replace(folder / CARD, text.encode())
-    except OSError as error:
-        raise UserError(
-            f"cannot write a model into {folder}: {error.strerror}; choose another folder"
-        ) from error
-
-
-def own_version() -> str:
-    """This package's version, as installed."""
-    try:
-        return version("cluit")
-    except PackageNotFoundError:  # run from a source tree
-        return "unknown"
+    # The card comes last: where it is, the weights are.
+    for name, data in (
+        (WEIGHTS, to_bytes(weights)),
+        (CARD, text.encode()),
+    ):
+        with atomic_file(folder / name) as file:
+            file.write(data)
 
 
 def stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """As safetensors wants it: on the CPU, contiguous, sharing memory with nothing."""
     tensor = tensor.detach().cpu()
     return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous().clone()
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write ``path`` so that a process killed meanwhile leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: Path, configs: Mapping[str, type[Any]]) -> tuple[Translator, dict[str, Any]]:
