@@ -156,3 +156,11 @@ def test_the_sets_of_table_two_differ_by_the_affine_map(augmentation: str) -> No
     assert method.augment.flip
     assert method.augment.color
     assert method.crop == Views(crop=(0.5, 1.0))  # the query is cropped from the same range, and no more
+
+
+def test_noise_on_the_way_back_touches_the_cycle_alone() -> None:
+    plain, noisy = (Cluit(dataclasses.replace(TINY, cycle_noise=noise)) for noise in (0.0, 0.5))
+    noisy.load_state_dict(plain.state_dict())
+    batch = pictures()
+    clear, blurred = one_step(plain, batch), one_step(noisy, batch)
+    assert [name for name in clear if clear[name] != blurred[name]] == ["cycle"]

@@ -52,6 +52,8 @@ class CluitConfig:
     """λ of the cycle consistency (Eq. 3)."""
     cycle_weight_start: float | None = None
     """Where the cycle's λ begins before it moves to its value; by default it begins there."""
+    cycle_noise: float = 0.0
+    """Deviation of noise on the fake before its way back: so it hides no faint code (not in the paper)."""
     reconstruction_weight_start: float = 0.0
     """λ of self-reconstruction at step 0, from where it falls to nothing (not in the paper)."""
     settle_steps: int = 2000
@@ -88,7 +90,7 @@ class CluitConfig:
             "reconstruction_weight_start",
             "r1_gamma",
         )
-        for name in (*weights, "patches"):
+        for name in (*weights, "cycle_noise", "patches"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.cycle_weight_start is not None and not self.cycle_weight_start >= 0:

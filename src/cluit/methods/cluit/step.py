@@ -73,7 +73,8 @@ class Cluit(Method):
         match = style_match(
             patches.unflatten(0, (-1, n)), target.unflatten(0, (-1, n)), self.queue.keys, c.temperature
         )  # Eq. 5, or Eq. 4 where there are no patches
-        keep = F.l1_loss(G.decode(G.encode(fake), own_style).float(), source)  # Eq. 3
+        sent_back = fake + c.cycle_noise * torch.randn_like(fake) if c.cycle_noise else fake
+        keep = F.l1_loss(G.decode(G.encode(sent_back), own_style).float(), source)  # Eq. 3
         cycle_weight = settle(c.cycle_weight_start, c.cycle_weight, t, c.settle_steps)
         objective = fool + c.style_weight * match + cycle_weight * keep
         metrics = {"contrast": contrast, "critic": realism, "fool": fool, "style": match, "cycle": keep}
