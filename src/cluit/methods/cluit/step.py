@@ -35,7 +35,7 @@ class Cluit(Method):
         turned = config.augmentation == "color+affine"
         self.crop = Views(crop=size, by_area=by_area)
         self.augment = Views(crop=size, by_area=by_area, flip=True, affine=turned, color=True)
-        self.turn = Views(crop=size, by_area=by_area, flip=True, affine=True)
+        self.turn = Views(crop=(0.7, 1.0), flip=True, affine=True)
         moments = (config.beta1, config.beta2)
         self._optimizers: dict[str, Optimizer] = {
             "critic": Adam(self.critic.parameters(), config.learning_rate, moments, fused=True),
