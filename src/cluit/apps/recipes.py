@@ -47,16 +47,17 @@ def small() -> dict[str, Any]:
     - The critic is twice as wide as the rest: at equal time its faces were visibly cleaner.
     - Learning rate 1e-3 and β₁ 0.5: at the paper's 1e-4 and 0 a network this small is still a poor
       autoencoder after thousands of steps, and then ignores its source.
-    - γ 0.05: the usual rule 0.0002 · side² / batch gives 0.006 at this size, 0.1 at the paper's; with 1 or more
-      the critic is held so tightly that it says little.
+    - γ 0.05: the usual rule 0.0002 · side² / batch gives 0.006 at this size, 0.1 at the paper's; with 1 the
+      critic is held so tightly that it says little.
     - Crops of at least 0.4 of a side: an eighth of 32 px is 4 pixels. Of at least 0.6, species moves fastest
       (45% in 2,000 steps) and takes the pose of the reference along (scale 0.47, and falling).
     - 2 patches, not 4: so large, two see nearly all, and a step is a fifth cheaper.
     - The style match weighs 2: with 1 the colours move and the shapes stay the source's.
-    - The cycle begins at 5 and a self-reconstruction at 10, which give way over 3,000 steps to a cycle of 4: so
-      the generator learns to keep its source before it learns to repaint it.
-    - Noise of 0.15 on the way back of the cycle: or the generator hides the source's pose in faint dots.
-    - The style encoder sees a cropped, flipped and turned view of the reference, lest the pose travel with it.
+    - The cycle begins at 5 and a self-reconstruction at 10, which give way over 3,000 steps to a cycle of 4:
+      so the generator learns to keep its source before it learns to repaint it.
+    - Noise of 0.15 on the way back of the cycle, so that faint dots cannot carry the source's pose. (What it
+      does by itself was not measured.)
+    - The style encoder sees a cropped, flipped and turned view of the reference, lest the pose travel along.
     """
     return {
         "method": "cluit",
