@@ -264,6 +264,7 @@ def save(
     from cluit.apps.api import save
 
     save(model, out, half=half, overwrite=overwrite)
+    print(f"model in {out}")
 
 
 COMMANDS: Mapping[str, Command | Group] = {

@@ -36,7 +36,7 @@ def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half:
     weights = {name: stored(tensor, dtype) for name, tensor in translator.state_dict().items()}
     if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise UserError(f"a model with weights that are not finite is not saved: {', '.join(broken[:3])}")
-    card = {"format_version": FORMAT, "cluit_version": release(), **card, "dtype": str(dtype)[6:]}
+    card = {**card, "format_version": FORMAT, "cluit_version": release(), "dtype": str(dtype)[6:]}
     text = json.dumps(card, indent=2, allow_nan=False) + "\n"
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
