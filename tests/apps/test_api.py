@@ -137,12 +137,17 @@ def test_a_run_stands_for_its_best_model_then_for_its_latest(tiny_model: Path, t
     saved = Path(shutil.copytree(tiny_model, tmp_path / "saved"))
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(UserError, match=r"no model\.safetensors"):
+    with pytest.raises(UserError, match="holds no model"):
         model_folder(run)
     saved.rename(run / "model")
     assert model_folder(run) == run / "model"
     (run / "model").rename(run / "best")
     assert model_folder(str(run)) == run / "best"
+    (run / "model").mkdir()
+    (run / "best" / "model.json").rename(run / "model" / "model.json")  # now each lacks a file
+    with pytest.raises(UserError, match="holds no model"):
+        model_folder(run)
+    (run / "model" / "model.json").rename(run / "best" / "model.json")
     (run / "best").rename(tmp_path / "saved")
     assert model_folder(tmp_path / "saved") == tmp_path / "saved"
 

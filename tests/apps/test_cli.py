@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,5 +261,22 @@ def test_a_runs_model_is_saved_by_itself_and_not_over_another(
     whole, half = (folder / "model.safetensors" for folder in (tiny_model, tmp_path / "half"))
     assert half.stat().st_size < 0.6 * whole.stat().st_size
     assert "already holds a model" in refused(capsys, "save", tiny_model, "--out", tmp_path / "half")
+    stranger = tmp_path / "stranger" / "model.safetensors"
+    stranger.parent.mkdir()
+    stranger.write_text("years of work")
+    assert "already holds a model" in refused(capsys, "save", tiny_model, "--out", stranger.parent)
+    assert stranger.read_text() == "years of work"
     main(["save", str(tiny_model), "--out", str(tmp_path / "half"), "--overwrite"])
     assert half.stat().st_size == whole.stat().st_size
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_no_model_is_saved_into_the_root_of_a_run(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    """It would win over best/ and model/, which go on changing."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny_model, run / "model")
+    (run / "settings.yaml").write_text("")
+    assert "is a run" in refused(capsys, "save", run, "--out", run, *more)
+    assert not list(run.glob("model.*"))

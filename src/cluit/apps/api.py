@@ -18,6 +18,7 @@ from cluit.core.machine import pick_device, pick_precision
 from cluit.core.types import Translator
 from cluit.data.dataset import as_image
 from cluit.data.decode import fit_square, open_picture
+from cluit.engine.run import SETTINGS
 from cluit.export import weights
 from cluit.methods import CONFIGS
 
@@ -46,9 +47,12 @@ def model_folder(model: str | Path) -> Path:
     if not folder.is_dir():
         raise UserError(f"there is no model in {folder}; name a run, a saved model's folder, or {SHIPPED}")
     for place in (folder, folder / "best", folder / "model"):
-        if (place / weights.WEIGHTS).is_file():
-            return place
-    raise UserError(f"{folder} holds no {weights.WEIGHTS}, nor do best/ and model/ in it; train it first")
+        if (place / weights.WEIGHTS).is_file() and (place / weights.CARD).is_file():
+            return place  # of both files: a run that was killed may have written only one into best/
+    raise UserError(
+        f"{folder} holds no model ({weights.WEIGHTS} and {weights.CARD}), nor do best/ and model/ in it; "
+        "name a run that has saved one, or a saved model's folder"
+    )
 
 
 def load(
@@ -77,10 +81,12 @@ def save(model: str | Path, out: str | Path, *, half: bool = False, overwrite: b
     """Write ``model``, as ``load`` takes it, into the folder ``out``: safetensors and JSON.
 
     half: store float16, which halves the file. UserError where ``out`` already holds a model and must not be
-    overwritten.
+    overwritten, and where it is a run: a copy there would for ever stand for the run.
     """
     folder = Path(out).expanduser()
-    if (folder / weights.CARD).exists() and not overwrite:
+    if any((folder / name).exists() for name in (SETTINGS, "checkpoints")):
+        raise UserError(f"{folder} is a run, which keeps its own models; choose another folder")
+    if any((folder / name).exists() for name in (weights.CARD, weights.WEIGHTS)) and not overwrite:
         raise UserError(f"{folder} already holds a model; choose another folder or add --overwrite")
     translator, card = weights.load(model_folder(model), CONFIGS)
     weights.save(folder, translator, card, half=half)
