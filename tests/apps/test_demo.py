@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,18 @@ def test_a_budget_without_time_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="minutes"):
         demo(out=tmp_path / "demo", minutes=0)
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"minutes": float("inf")}, {"precision": "float8"}])
+def test_refused_settings_leave_no_folder(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        demo(out=tmp_path / "demo", **{"minutes": 0.001, "device": "cpu", "browser": False, **wrong})
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.json"])
+def test_a_page_of_the_users_own_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("my site")
+    with pytest.raises(UserError, match="not of a demo"):
+        demo(out=tmp_path, minutes=0.001, device="cpu", browser=False)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "my site")]

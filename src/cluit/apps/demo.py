@@ -16,10 +16,11 @@ from cluit.apps import report
 from cluit.apps.api import SHIPPED, Painter, load
 from cluit.apps.report import Html
 from cluit.apps.run_page import held_out, losses
+from cluit.apps.settings import layered
 from cluit.apps.train import train
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture, grid
-from cluit.core.machine import describe
+from cluit.core.machine import describe, pick_device, pick_precision
 from cluit.data.factors import SPECIES
 from cluit.data.portraits import draw
 from cluit.engine.log import read_log
@@ -63,11 +64,15 @@ def demo(
         raise UserError(f"minutes must be positive, got {minutes}")
     out = Path(out).expanduser()
     run, page = free_folder(out), out / "index.html"
+    refuse_strangers(out, run, [page, page.with_suffix(".json")])
+    settings: dict[str, Any] = {
+        "minutes": minutes, "seed": seed, "device": device, "precision": precision,
+        "log_every": LOG_EVERY, "score_every": SCORE_EVERY,
+    }  # fmt: skip
+    pick_precision(precision, pick_device(device))
+    layered({"data": "portraits", **settings}, "small")  # a UserError here leaves no folder behind
     began = time.monotonic()
-    train(
-        "portraits", out=run, recipe="small", minutes=minutes, seed=seed, device=device, precision=precision,
-        log_every=LOG_EVERY, score_every=SCORE_EVERY,
-    )  # fmt: skip
+    train("portraits", out=run, recipe="small", **settings)
     seconds = {"training": time.monotonic() - began}
 
     painter = load(run / "model", device=device, precision=precision)
@@ -98,6 +103,12 @@ def free_folder(out: Path) -> Path:
     while (folder := out / (f"run-{number}" if number > 1 else "run")).exists():
         number += 1
     return folder
+
+
+def refuse_strangers(out: Path, run: Path, pages: Sequence[Path]) -> None:
+    """UserError where a page is not an earlier demo's: it has written its run before."""
+    if run == out / "run" and (there := [page for page in pages if os.path.lexists(page)]):
+        raise UserError(f"{there[0]} is already there and not of a demo; choose another --out")
 
 
 def score(painter: Painter, pairs: TruthSet, reader: FaceReader) -> Scores:
