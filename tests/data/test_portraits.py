@@ -213,6 +213,27 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize(
+    "label", ["", ".", "..", "../evil", "/tmp/evil", "a/b", "a\\b", "C:evil", ".hidden", "factors.csv", "a\0"]
+)
+def test_labels_that_lead_out_of_the_folder_are_refused(tmp_path: Path, label: str) -> None:
+    with pytest.raises(UserError, match="name of a subfolder"):
+        write_folder(tmp_path / "animals", 2, 32, coarse={"cat": label})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_give_way_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="new folder"):
+        write_folder(Path("."), 2, 32, progress=lambda done: pytest.fail("it drew first"))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    write_folder(Path("link"), 2, 32)
+    assert (tmp_path / "real" / "factors.csv").exists()
+
+
 def test_an_interrupted_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluit.core.errors import UserError
+from cluit.core.files import FULL
 from cluit.core.images import as_picture
 from cluit.data.factors import BACKGROUNDS, COATS, EYES, OCCLUDERS, PATTERNS, SPECIES, attributes
 from cluit.data.portraits import BLOCK, Portraits
@@ -38,8 +39,11 @@ def write_folder(
     """Write ``OUT/<label>/<number>.png`` and ``OUT/factors.csv``, one row per picture.
 
     Options as in ``Portraits``; progress is called with the number of pictures written so far. The folder
-    appears whole or not at all. UserError where OUT holds something already or cannot be written.
+    appears whole or not at all. UserError where OUT holds something already or cannot be written, and for a
+    label that is no plain name of a folder.
     """
+    for label in (coarse or {}).values():
+        refuse_unplain(label)
     portraits = Portraits(
         count,
         size,
@@ -51,9 +55,12 @@ def write_folder(
         coarse=coarse,
         cache_bytes=0,
     )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already; choose a folder that does not, or an empty one")
+    out = out.resolve()
     try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out} exists already; choose a folder that does not, or an empty one")
+        if out == Path.cwd() or out.is_mount():  # neither can give way to the finished folder
+            raise UserError(f"{out} is in use as it is; name a new folder in it")
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
@@ -63,7 +70,14 @@ def write_folder(
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}; choose another folder") from error
+        advice = "free some space" if error.errno in FULL else "choose another folder"
+        raise UserError(f"cannot write to {out}: {error.strerror or error}; {advice}") from error
+
+
+def refuse_unplain(label: str) -> None:
+    """UserError for what would be written elsewhere than into a folder of its own in OUT, or not be seen."""
+    if not label or label.startswith(".") or set(label) & set("/\\:\0") or label.lower() == TABLE:
+        raise UserError(f"{label!r} cannot be the name of a subfolder; choose a plain word")
 
 
 def _write(portraits: Portraits, folder: Path, progress: Callable[[int], None] | None) -> None:
