@@ -1,6 +1,7 @@
 """Training through its own door: whole runs of a few steps, of real networks on real files."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -111,6 +112,19 @@ def test_stopping_and_resuming_changes_nothing(straight: Path, folder: Path, tmp
     torch.manual_seed(77)  # whatever state the new session begins in
     train(out=run, resume=True, steps=6)
     assert_same_run(run, straight)
+
+
+def test_a_finished_model_without_its_checkpoints_is_not_trained_over(
+    straight: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(straight, run, ignore=shutil.ignore_patterns("checkpoints"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="a model but no checkpoint"):
+        train(out=run, resume=True, steps=9)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    shutil.rmtree(run / "model")  # as if it was killed before the first checkpoint
+    train(out=run, resume=True, steps=1)
 
 
 def test_a_stop_between_checkpoints_and_log_lines_changes_nothing(

@@ -15,6 +15,7 @@ from cluit.core.errors import UserError
 from cluit.engine.average import Average
 from cluit.engine.checkpoint import (
     checkpoints,
+    is_whole,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -161,3 +162,18 @@ def test_settings_that_could_not_be_read_again_are_refused_at_once() -> None:
         training_state(
             method, Average(method.translator), Meter(), 0, precision="float32", settings={"data": Path()}
         )
+
+
+def test_any_flipped_bit_of_the_archives_own_words_is_damage_and_no_crash(tmp_path: Path) -> None:
+    """Of the last bytes, where names, flags and offsets are: whatever they turn into, it is answered."""
+    path = save_checkpoint(tmp_path, 1, STATE)
+    data = path.read_bytes()
+    for place in range(len(data) - 600, len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x88]) + data[place + 1 :])
+        assert is_whole(path) in (True, False)
+
+
+def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(UserError, match="cannot read .*checkpoints"):
+        latest_checkpoint(tmp_path)

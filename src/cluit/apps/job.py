@@ -56,6 +56,11 @@ class Job:
         """The number of steps that were done before; the state after them is put back."""
         path = latest_checkpoint(self.run)
         if path is None:
+            if (self.run / "model").exists():  # it is only written after a checkpoint
+                raise UserError(
+                    f"{self.run} has a model but no checkpoint to go on from; put {self.run / 'checkpoints'} "
+                    "back, or begin another run with --init-from this one"
+                )
             return 0
         state = load_checkpoint(path)
         before = state["settings"]["fingerprint"]

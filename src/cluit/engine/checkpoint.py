@@ -83,9 +83,15 @@ def save_checkpoint(run: Path, t: int, state: State) -> Path:
 
 
 def checkpoints(run: Path) -> dict[int, Path]:
-    """The checkpoints of ``run`` by completed steps, oldest first."""
-    paths = sorted((run / "checkpoints").glob("step-*.pt"))
-    return {int(path.stem[5:]): path for path in paths if re.fullmatch(r"step-\d+", path.stem)}
+    """The checkpoints of ``run`` by completed steps, oldest first. UserError where they cannot be listed."""
+    folder = run / "checkpoints"
+    try:
+        paths = sorted(folder.iterdir())  # not a glob, to which a folder that it may not read is empty
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}; make it a folder you can read") from error
+    return {int(path.stem[5:]): path for path in paths if re.fullmatch(r"step-\d+\.pt", path.name)}
 
 
 def latest_checkpoint(run: Path) -> Path | None:
@@ -107,7 +113,7 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except Exception:  # a damaged archive makes zipfile raise nearly anything, UnicodeDecodeError too
         return False
 
 
