@@ -192,13 +192,18 @@ def truncate(folder: Path) -> None:
         (change_card(config=None), "has no config"),
         (change_card(config={"width": 6, "depth": 3}), "unknown keys: depth"),
         (change_card(config={"width": -1}), "width must be positive"),
-        (change_card(config={"width": "6"}), "is refused"),
+        (change_card(config={"width": "6"}), "width is '6', not a number"),
+        (change_card(config={"width": None}), "width is None, not a number"),
+        (change_card(config={"sides": 1}), "sides is 1, not a list"),
         (change_card(config={"width": 6.5}), "describes no network"),
         (change_card(config={"width": 10**13}), "describes no network|does not fit"),
         (change_card(config={"width": 10**30}), "describes no network"),
         (change_card(config={"width": 4}), r"encoder\.weight is \(6, 3, 1, 1\) instead of \(4, 3, 1, 1\)"),
         (change_weights(lambda w: w.pop("style.bias")), r"style\.bias is missing"),
         (change_weights(lambda w: w.update(more=torch.zeros(1))), "more is not of this network"),
+        (change_weights(lambda w: w["style.bias"].fill_(float("nan"))), r"style\.bias in .* is not finite"),
+        (change_weights(lambda w: w.update({"style.bias": w["style.bias"].long()})), "is of type int64"),
+        (change_weights(lambda w: w.update({"style.bias": w["style.bias"].bool()})), "is of type bool"),
         (truncate, "not a whole safetensors file"),
         (write("model.safetensors", b""), "not a whole safetensors file"),
         (write("model.safetensors", b"\xff" * 100), "not a whole safetensors file"),
@@ -211,6 +216,21 @@ def test_what_is_not_a_model_is_one_sentence(
     with pytest.raises(UserError, match=sentence) as raised:
         load(folder, CONFIGS)
     assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_must_not_be_read_is_not_called_broken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def forbid(path: Path, *args: Any, **options: Any) -> Any:
+        if path.suffix == ".safetensors":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", forbid)
+    with pytest.raises(UserError, match=r"cannot read .*: Permission denied"):
+        load(folder, CONFIGS)
 
 
 def test_a_path_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

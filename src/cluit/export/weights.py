@@ -23,6 +23,10 @@ from cluit.core.types import Translator
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
+KINDS = {
+    bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", tuple: "a list"
+}  # fmt: skip
+"""What JSON calls a value's type."""
 
 
 def save(folder: Path, translator: Translator, card: Mapping[str, Any], *, half: bool = False) -> None:
@@ -69,8 +73,7 @@ def load(folder: Path, configs: Mapping[str, type[Any]]) -> tuple[Translator, di
     except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"the config in {folder / CARD} describes no network: {reason}") from error
-    shapes = {name: tensor.shape for name, tensor in translator.state_dict().items()}
-    translator.load_state_dict(read_weights(folder / WEIGHTS, shapes))
+    translator.load_state_dict(read_weights(folder / WEIGHTS, translator.state_dict()))
     return translator.eval().requires_grad_(False), card
 
 
@@ -94,7 +97,9 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a model: it must be a folder with {WEIGHTS} and {CARD}")
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read {folder / CARD}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{folder / CARD} is not readable as JSON; save the model again") from error
     number = card.get("format_version") if isinstance(card, dict) else None
     if not isinstance(number, int):
@@ -115,24 +120,34 @@ def read_config(card: Mapping[str, Any], configs: Mapping[str, type[Any]], folde
         )
     if not isinstance(arguments, dict):
         raise UserError(f"{folder / CARD} has no config; save the model again")
-    known = {field.name for field in dataclasses.fields(configs[method])}
-    if unknown := sorted(arguments.keys() - known):
+    defaults = {field.name: field.default for field in dataclasses.fields(configs[method])}
+    if unknown := sorted(arguments.keys() - defaults.keys()):
         raise UserError(
             f"the config in {folder / CARD} has unknown keys: {', '.join(unknown)}; upgrade cluit"
         )
+    for name, value in arguments.items():
+        if (wanted := KINDS.get(type(defaults[name]))) and KINDS.get(type(value)) != wanted:
+            raise UserError(f"the config in {folder / CARD} is refused: {name} is {value!r}, not {wanted}")
     try:
         return configs[method](**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
     except (TypeError, ValueError, UserError) as error:
         raise UserError(f"the config in {folder / CARD} is refused: {error}") from error
 
 
-def read_weights(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, if they are exactly those of ``shapes``."""
+def read_weights(path: Path, network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, if names, shapes and kinds are those of ``network``, all finite."""
+    shapes = {name: tensor.shape for name, tensor in network.items()}
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         if found == shapes:
-            return load_file(path)
+            weights = load_file(path)
+            refuse_unusable(path, weights, network)
+            return weights
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}); download it again") from error
     wrong = [f"{name} is missing" for name in shapes if name not in found]
@@ -144,3 +159,13 @@ def read_weights(path: Path, shapes: Mapping[str, torch.Size]) -> dict[str, Tens
     ]
     more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     raise UserError(f"{path} does not fit its {CARD}: {', '.join(wrong[:3])}{more}; save the model again")
+
+
+def refuse_unusable(path: Path, weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> None:
+    """UserError for whole numbers where others belong, and for what is not finite."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() != network[name].is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise UserError(f"{name} in {path} is of type {kind}; save the model again")
+        if not torch.isfinite(tensor.float()).all():
+            raise UserError(f"{name} in {path} is not finite; take an earlier model")
