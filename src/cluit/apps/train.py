@@ -47,6 +47,7 @@ def train(
     if isinstance(data, str | Path):
         given["data"] = str(data)
     named = absolute({**(read_settings(Path(config)) if config else {}), **given})
+    require_apart(run, named)
     with claim_run(run, resume=resume):
         stored = run / SETTINGS
         goes_on = resume and stored.exists()
@@ -84,6 +85,19 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(result.get(name), str | Path) and str(result[name]) != word:
             result[name] = str(Path(result[name]).expanduser().absolute())
     return result
+
+
+def require_apart(run: Path, named: Mapping[str, Any]) -> None:
+    """UserError where a run's own grids would become its pictures."""
+    for name in ("data", "held_out"):
+        if not isinstance(named.get(name), str) or named[name] == PORTRAITS:
+            continue
+        inner, outer = run.absolute().resolve(), Path(named[name]).resolve()
+        if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+            raise UserError(
+                f"the run {run} and its pictures in {named[name]} must not be inside each other, or its grids "
+                "become pictures; choose another folder for the run"
+            )
 
 
 def machine_recipe(device: object) -> str:
