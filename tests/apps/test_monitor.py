@@ -16,6 +16,7 @@ from cluit.apps.settings import Settings, layered
 from cluit.core.images import to_unit
 from cluit.core.types import Method, Translator
 from cluit.data.portraits import Portraits
+from cluit.engine.divergence import Diverged
 from cluit.engine.log import Log, read_log
 from cluit.evaluation.effects import effect
 
@@ -127,6 +128,19 @@ def test_only_a_better_model_replaces_the_best_even_after_a_restart(
     again.score(3000, {}, Toy(structure=0.9))
     assert json.loads((tmp_path / "best" / "model.json").read_text())["steps"] == 3000
     assert best_score(tmp_path) < first
+
+
+@pytest.mark.parametrize("network", ["translator", "critic"])
+def test_divergence_seen_at_a_score_is_called_by_its_name(
+    monitor: Monitor, method: Method, network: str
+) -> None:
+    """Weights that are not finite, and finite ones whose outputs are not."""
+    with pytest.raises(Diverged, match="a translation is not finite at step 7"):
+        monitor.score(7, {}, Toy(style=3e38, structure=3e38))
+    with torch.no_grad():
+        next(getattr(method, network).parameters())[0] = float("nan")
+    with pytest.raises(Diverged, match=f"{network}.*not finite at step 8"):
+        monitor.score(8, {}, Toy())
 
 
 def test_looking_draws_no_random_numbers(monitor: Monitor) -> None:

@@ -198,6 +198,16 @@ def test_mistakes_are_refused_before_anything_is_written(
     assert set(left) <= {".lock"}
 
 
+@pytest.mark.parametrize("name", ["data", "held_out"])
+def test_a_run_is_kept_apart_from_its_pictures(folder: Path, tmp_path: Path, name: str) -> None:
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    before = sorted(pictures.rglob("*"))
+    for out in (pictures / "runs" / "a", pictures, tmp_path):
+        with pytest.raises(UserError, match="must not be inside each other"):
+            train(**{"data": folder, **TINY, name: pictures, "out": out})
+    assert sorted(pictures.rglob("*")) == before
+
+
 def test_a_run_begun_in_bfloat16_is_not_slowed_down_silently(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +263,8 @@ def test_divergence_stops_the_run_and_leaves_the_last_good_checkpoint(folder: Pa
     with pytest.raises(Diverged, match="not finite at step"):
         train(folder, out=tmp_path / "run", **wild)
     path = latest_checkpoint(tmp_path / "run")
+    with pytest.raises(Diverged, match="not finite at step"):
+        train(folder, out=tmp_path / "scored", **{**wild, "log_every": 50, "save_every": 50, "score_every": 1})
     assert path is None or all(torch.isfinite(value).all() for value in remembered(tmp_path / "run").values())
 
 

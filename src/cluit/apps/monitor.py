@@ -18,6 +18,7 @@ from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture, grid, to_bytes, to_unit
 from cluit.core.types import Method, Metrics, Translator
 from cluit.data.dataset import Pictures
+from cluit.engine.divergence import require_finite
 from cluit.engine.log import Writer
 from cluit.evaluation.effects import effect
 from cluit.evaluation.realism import Realism
@@ -78,8 +79,12 @@ class Monitor:
 
     @torch.no_grad()
     def score(self, done: int, metrics: Metrics, translator: Translator) -> None:
-        """Log the scores, warn of what they reveal, and keep the model if it is the best so far."""
-        scores = self.scores(translator)
+        """Log the scores, warn of what they reveal, and keep the model if it is the best so far.
+
+        Diverged where there is nothing left to score.
+        """
+        require_finite({"average": translator.state_dict(), **self.method.state_dict()}, done)
+        scores = self.scores(translator, done)
         all_scores = scores | (self.judge(translator, self.method) if self.judge else {})
         warnings = faults_of(all_scores) if done >= WARM_UP else []
         entry: dict[str, Any] = {**all_scores, **({"warning": "; ".join(warnings)} if warnings else {})}
@@ -91,12 +96,14 @@ class Monitor:
             card = {**model_card(self.settings, done), "score": self.best}
             weights.save(self.run / "best", translator, card)
 
-    def scores(self, translator: Translator) -> Scores:
+    def scores(self, translator: Translator, done: int) -> Scores:
         """What can be said on any pictures."""
         crowd = self.realism.crowd()
         for fake in self.translations(translator):
+            require_finite({"a translation": fake}, done)
             self.realism.look(crowd, fake)
         outputs = cross(translator, self.seen(self.sources), self.seen(self.references))
+        require_finite({"a translation": outputs}, done)
         return {
             "realism": self.realism.distance(crowd),
             "source_effect": effect(outputs, self.seen(self.sources)),

@@ -14,8 +14,8 @@ class Diverged(UserError):  # noqa: N818 (the state of a run, not a mistake in a
 
     def __init__(self, what: str, t: int) -> None:
         super().__init__(
-            f"training diverged: {what} is not finite at step {t}; checkpoints written before are intact, "
-            "so resume from them with a lower learning rate or with --precision float32"
+            f"training diverged: {what} is not finite at step {t}; begin another run with a lower "
+            "--learning-rate or --precision float32, and with --init-from this one if it has a checkpoint"
         )
 
 
