@@ -17,6 +17,7 @@ from cluit.core.files import atomic_file
 from cluit.core.machine import has_fast_bfloat16, pick_device, pick_precision
 from cluit.data.dataset import MapStyle
 from cluit.engine.checkpoint import latest_checkpoint, load_checkpoint
+from cluit.engine.console import run_console
 from cluit.engine.run import SETTINGS, claim_run
 from cluit.export import weights
 from cluit.methods import CONFIGS
@@ -43,7 +44,7 @@ def train(
     are no longer finite. KeyboardInterrupt (Ctrl-C) and SystemExit(143) (SIGTERM) come after saving.
     """
     run = Path(out).expanduser()
-    console = Console(stderr=True)
+    console = run_console()
     if isinstance(data, str | Path):
         given["data"] = str(data)
     named = absolute({**(read_settings(Path(config)) if config else {}), **given})
@@ -157,8 +158,7 @@ def announce(
         if settings.run.minutes is None
         else f"{settings.run.minutes:g} minutes from step {start}",
     ]
-    console.print(" · ".join(parts), highlight=False, soft_wrap=True)
+    console.print(" · ".join(parts))
     if count := len(data.skipped):
         files = "file was" if count == 1 else "files were"
-        note = f"{count} {files} skipped, see {run / 'skipped.txt'}"
-        console.print(note, highlight=False, soft_wrap=True)
+        console.print(f"{count} {files} skipped, see {run / 'skipped.txt'}")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.types import Metrics, Translator
+from cluit.engine.console import run_console
 from cluit.engine.divergence import Diverged
 
 
@@ -149,12 +150,12 @@ class ProgressBar:
         self.total, self.start, self.batch_size = total, start, batch_size
         self.began = time.monotonic()
         self.deadline = self.began + seconds
-        self.console = console or Console(stderr=True)
+        self.console = console or run_console()
         self.pause = 0.5 if self.console.is_terminal else quiet
         self.marks: deque[tuple[float, int]] = deque(maxlen=60)
 
     def __enter__(self) -> Self:
-        columns = BarColumn(), TextColumn("{task.description}")
+        columns = BarColumn(), TextColumn("{task.description}", markup=False)
         self.bar = Progress(
             *columns, console=self.console, auto_refresh=False, disable=not self.console.is_terminal
         )
