@@ -149,6 +149,21 @@ def test_being_looked_at_more_often_is_the_same_run(straight: Path, folder: Path
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_pages_and_grids_that_cannot_be_made_do_not_end_a_run(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = shutil.copytree(folder, tmp_path / os.fsdecode(b"[b]caf\xe9"))
+    run = train(odd, out=tmp_path / "run", **{**TINY, "steps": 1})
+    assert (run / "report.html").exists()
+    assert "no grid or page" not in (told := capsys.readouterr().err)
+    (run / "grids" / "step-final.png").touch()
+    (run / "grids" / "step-99999999.png").touch()  # no picture
+    train(out=run, resume=True, steps=2)
+    told = capsys.readouterr().err
+    assert "warning: step 2: no grid or page (cannot identify" in told
+    assert list(checkpoints(run)) == [1, 2]
+
+
 def test_another_seed_is_another_run(straight: Path, folder: Path, tmp_path: Path) -> None:
     run = train(folder, out=tmp_path / "run", **{**TINY, "steps": 2, "seed": 1})
     assert logged(run)[0] != logged(straight)[0]

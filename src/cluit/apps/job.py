@@ -112,7 +112,7 @@ class Job:
             )
             if signals.received is None and done > start:
                 self.last_look(done, monitor)
-                self.page(done, {}, self.average.translator)
+                self.harmless(self.page)(done, {}, self.average.translator)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
         if done < run.steps:
@@ -131,16 +131,28 @@ class Job:
             bar,
             every(run.log_every, self.log_to(writers)),
             every(run.score_every, monitor.score),
-            every(run.grid_every, monitor.grid),
-            every(run.grid_every, self.page),
+            every(run.grid_every, self.harmless(monitor.grid)),
+            every(run.grid_every, self.harmless(self.page)),
             every(run.save_every, self.save),
         ]
+
+    def harmless(self, hook: Hook) -> Hook:
+        """``hook``, whose failure is a line on the console: no grid or page is worth the run it shows."""
+
+        def tried(done: int, metrics: Metrics, translator: Translator) -> None:
+            try:
+                hook(done, metrics, translator)
+            except Exception as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                self.console.print(f"warning: step {done}: no grid or page ({reason})")
+
+        return tried
 
     def last_look(self, done: int, monitor: Monitor) -> None:
         """A score and a grid of the last step, where the intervals have not brought them."""
         for interval, hook in (
             (self.settings.run.score_every, monitor.score),
-            (self.settings.run.grid_every, monitor.grid),
+            (self.settings.run.grid_every, self.harmless(monitor.grid)),
         ):
             if done % interval:
                 hook(done, {}, self.average.translator)

@@ -224,7 +224,7 @@ def write(path: Path, document: str, record: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     for target, text in ((path, document), (path.with_suffix(".json"), twin + "\n")):
         with atomic_file(target) as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="replace"))  # the name of a file may be no text
 
 
 def finite(value: Any) -> Any:

@@ -32,7 +32,7 @@ def write_run_page(run: Path, settings: Settings, done: int) -> None:
     parts = [report.section("Losses", report.row(*losses(log)))]
     if any("realism" in entry for entry in log):
         parts.insert(0, report.section("Held-out scores", *warnings(log), report.row(*held_out(log))))
-    if pictures := sorted((run / "grids").glob("step-*.png")):
+    if pictures := sorted(path for path in (run / "grids").glob("step-*.png") if path.stem[5:].isdecimal()):
         step = int(pictures[-1].stem.removeprefix("step-"))
         caption = f"After {step:,} steps. References in the first row, sources in the first column."
         zoom = max(1, 64 // settings.config.image_size)
