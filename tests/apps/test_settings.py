@@ -70,6 +70,14 @@ def test_every_recipe_is_valid_and_promises_something(name: str) -> None:
         ({"learning_rate": 0}, "learning_rate must be positive"),
         ({"learning_rate": float("inf")}, "learning_rate must be a number"),
         ({"view_reference": 1}, "view_reference must be true or false"),
+        ({"recipe": ["small"]}, "unknown recipe ['small']"),
+        ({"recipe": {}}, "unknown recipe {}"),
+        ({"recipe": False}, "unknown recipe False"),
+        ({"method": ["cluit"]}, "unknown method ['cluit']"),
+        ({"method": {"a": 1}}, "unknown method {'a': 1}"),
+        ({"device": ["cpu"]}, "device must be auto"),
+        ({"minutes": float("inf")}, "minutes must be"),
+        ({"steps": 10**400}, "steps must be a whole number"),
         ({"held_out": 3}, "held_out must be text or none"),
         ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min <= crop_max"),
     ],
@@ -90,11 +98,24 @@ def test_a_file_may_write_numbers_as_people_do(tmp_path: Path) -> None:
     assert settings.config.critic_width is None
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [", "3: 4\n", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n- b\n", "just words", "a: [", "3: 4\n", "\x00", "held_out: 2024-13-45", "steps: " + "9" * 5000,
+        "a: !!int foo", "a: !!bool foo", "a: !!timestamp foo", "[" * 3000, "steps: 1\nsteps: 2",
+        "style-weight: 1\nstyle_weight: 2", "[1]: 2", "{}: 2", "!!set {a}",
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_list_of_settings_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"a\.yaml"):
+    with pytest.raises(UserError, match=r"a\.yaml") as caught:
         read_settings(tmp_path / "a.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [9007199254740993, "9007199254740993", 10**30])
+def test_a_large_whole_number_is_kept_to_the_last_digit(seed: int | str) -> None:
+    assert layered({"seed": seed}).run.seed == int(seed)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -118,6 +139,15 @@ def test_a_resumed_run_keeps_its_settings_but_those_that_may_change() -> None:
         resumed(stored, {"style_weight": 3})
     with pytest.raises(UserError, match="recipe small and cannot go on with recipe paper"):
         resumed(stored, {"recipe": "paper"})
+
+
+def test_held_out_pictures_may_have_moved_but_not_come_or_gone() -> None:
+    stored = layered({"recipe": "small", "held_out": "/before"}).flat()
+    assert resumed(stored, {"held_out": "/now"}).run.held_out == "/now"
+    with pytest.raises(UserError, match="held_out /before and cannot go on with held_out None"):
+        resumed(stored, {"held_out": None})
+    with pytest.raises(UserError, match="held_out None and cannot go on with held_out /now"):
+        resumed({**stored, "held_out": None}, {"held_out": "/now"})
 
 
 def test_a_run_of_an_older_release_may_lack_settings() -> None:

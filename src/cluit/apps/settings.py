@@ -8,6 +8,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import NoneType
@@ -83,8 +84,8 @@ class TrainSettings:
         for name in ("seed", "cache"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ValueError(f"minutes must be positive, got {self.minutes}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be positive and finite, got {self.minutes}")
         if self.count < 2:
             raise ValueError(f"count must be at least 2, got {self.count}")
 
@@ -103,10 +104,11 @@ class Settings:
 
 
 CHANGEABLE = (
-    "steps", "minutes", "device", "precision", "data", "cache", "workers", "tensorboard",
+    "steps", "minutes", "device", "precision", "data", "held_out", "cache", "workers", "tensorboard",
     "log_every", "grid_every", "score_every", "save_every",
 )  # fmt: skip
-"""What may differ when a run is resumed; ``data`` may have moved, its pictures are compared."""
+"""What may differ when a run is resumed. ``data`` may have moved, its pictures are compared; so may
+``held_out``, but where there was none, or would be none, other pictures would be trained on."""
 
 
 def layered(named: Mapping[str, Any], recipe: str | None = None) -> Settings:
@@ -114,8 +116,8 @@ def layered(named: Mapping[str, Any], recipe: str | None = None) -> Settings:
 
     recipe: the one to take where ``named`` has none.
     """
-    name = named.get("recipe") or recipe
-    if name is not None and name not in RECIPES:
+    name = recipe if named.get("recipe") is None else named["recipe"]
+    if name is not None and (not isinstance(name, str) or name not in RECIPES):
         raise UserError(f"unknown recipe {name!r}; choose {listed(RECIPES)}")
     return checked({**(RECIPES[name]() if name else {}), **named, "recipe": name})
 
@@ -123,7 +125,7 @@ def layered(named: Mapping[str, Any], recipe: str | None = None) -> Settings:
 def checked(values: Mapping[str, Any]) -> Settings:
     """Settings from flat values. UserError for an unknown name, a wrong type or a value out of range."""
     method = values.get("method", TrainSettings.method)
-    if method not in CONFIGS:
+    if not isinstance(method, str) or method not in CONFIGS:
         raise UserError(f"unknown method {method!r}; choose {listed(CONFIGS)}")
     config = CONFIGS[method]
     kinds = get_type_hints(TrainSettings) | get_type_hints(config)
@@ -149,7 +151,8 @@ def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     after = checked({**stored, "minutes": None, **given})
     kept = before.flat()
     for name, value in after.flat().items():
-        if value != kept[name] and name not in CHANGEABLE:
+        moved = name in CHANGEABLE and not (name == "held_out" and None in (value, kept[name]))
+        if value != kept[name] and not moved:
             raise UserError(
                 f"the run was begun with {name} {kept[name]} and cannot go on with {name} {value}; "
                 "leave it out, or begin another run in another folder"
@@ -167,15 +170,19 @@ def model_card(settings: Settings, done: int) -> dict[str, Any]:
 def read_settings(path: Path) -> dict[str, Any]:
     """The keys of a YAML file, with ``-`` taken for ``_``. UserError where it is not a flat mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        node, values = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except Exception as error:  # beside YAMLError, yaml lets out whatever a mistyped date or number raises
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{path} must hold lines such as 'style_weight: 3'")
+    names = [str(key.value).replace("-", "_") for key, _ in node.value]
+    if twice := [name for name in values if names.count(name.replace("-", "_")) > 1]:
+        raise UserError(f"{path} names {twice[0]} more than once; keep one of the lines")
     return {key.replace("-", "_"): value for key, value in values.items()}
 
 
@@ -204,20 +211,23 @@ def fitted(name: str, value: Any, kind: Any) -> Any:
     if bool in options and isinstance(value, bool):
         return value
     number = as_number(value)
-    if int in options and number.is_integer():
+    if int in options and (isinstance(number, int) or number.is_integer()):
         return int(number)
     if float in options and math.isfinite(number):
-        return number
+        return float(number)
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
     raise UserError(f"{name} must be {' or '.join(words[option] for option in options)}, got {value!r}")
 
 
 def as_number(value: Any) -> float:
-    """NaN for what is no number."""
+    """An int where it is written as one, as floats hold only the smaller ones; NaN for what is no number."""
     try:
-        return math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+    with suppress(ValueError):
+        return int(value) if isinstance(value, int | str) and math.isfinite(number) else number
+    return number
 
 
 def listed(names: Iterable[str]) -> str:
