@@ -82,6 +82,10 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         Log(tmp_path / "file" / "log.jsonl")
+    (tmp_path / "folder").mkdir()
+    for t in (0, 1):
+        with pytest.raises(UserError, match="cannot write .*folder"):
+            Log(tmp_path / "folder", t)
     log = Log(tmp_path / "log.jsonl")
     log.file.close()
     log.file = open("/dev/full", "a", buffering=1)  # noqa: SIM115
@@ -136,13 +140,13 @@ def test_off_a_terminal_progress_is_plain_lines() -> None:
 def test_where_time_ends_first_it_is_what_is_left() -> None:
     out = io.StringIO()
     console = Console(file=out, width=200)
-    with ProgressBar(10**6, batch_size=8, console=console, quiet=0, seconds=100) as bar:
+    with ProgressBar(10**9, batch_size=8, console=console, quiet=0, seconds=100) as bar:
         for t in range(1, 4):
             bar(t, {}, TRANSLATOR)
         assert bar.share(3) < 0.1
     left = out.getvalue().splitlines()[-1].split(" · ")[3]
     assert left in ("0:01:40 left", "0:01:39 left")
-    assert "/1000000" not in out.getvalue()
+    assert "/1000000000" not in out.getvalue()
 
 
 def test_on_a_terminal_progress_is_a_bar_that_ends_full() -> None:

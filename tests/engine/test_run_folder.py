@@ -65,6 +65,30 @@ def test_strays_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path)
         assert sorted(contents(tmp_path)) == [".lock", "checkpoints/step-00000002.pt", "settings.yaml"]
 
 
+def test_a_folder_named_like_a_stray_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".abc.tmp").mkdir()
+    (tmp_path / "settings.yaml").touch()
+    with claim_run(tmp_path, resume=True):
+        assert (tmp_path / ".abc.tmp").is_dir()
+
+
+def test_a_run_refused_before_it_wrote_anything_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(run: Path) -> None:
+        with pytest.raises(UserError, match="no such device"), claim_run(run, resume=False):
+            raise UserError("no such device")
+
+    refuse(tmp_path / "deep" / "run")
+    assert not (tmp_path / "deep").exists()
+    (tmp_path / "empty").mkdir()
+    refuse(tmp_path / "empty")
+    assert contents(tmp_path) == {}
+    assert (tmp_path / "empty").is_dir()
+    with pytest.raises(UserError), claim_run(tmp_path / "run", resume=False):
+        (tmp_path / "run" / "settings.yaml").touch()
+        raise UserError("later")
+    assert sorted(contents(tmp_path)) == ["run/.lock", "run/settings.yaml"]
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match="is a file"), claim_run(tmp_path / "run", resume=False):
@@ -95,6 +119,12 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     with claim_run(tmp_path, resume=False):
         assert "another process is training" in claimed_elsewhere(tmp_path)
     assert claimed_elsewhere(tmp_path) == "claimed"
+
+
+def test_a_name_as_long_as_the_disk_allows_can_be_written(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / ("ä" * 125)) as file:
+        file.write(b"new")
+    assert contents(tmp_path) == {"ä" * 125: b"new"}
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:

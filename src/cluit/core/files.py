@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from cluit.core.errors import UserError
 
@@ -21,7 +22,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Whatever fails leaves the old file as it was and nothing beside it. UserError where the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    short = crc32(os.fsencode(path.name))  # the name itself may be as long as the disk allows
+    temporary = path.with_name(f".{short:08x}.{os.getpid()}.tmp")
     try:
         with disk_errors(path):
             with temporary.open("wb") as file:

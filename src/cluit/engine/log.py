@@ -69,13 +69,13 @@ class Log:
     """
 
     def __init__(self, path: Path, t: int = 0) -> None:
-        lines = [line for line in whole_lines(path) if json.loads(line)["step"] <= t] if t else []
-        text = "".join(line + "\n" for line in lines)
-        if not path.exists() or path.read_text(errors="replace") != text:
-            with atomic_file(path) as file:
-                file.write(text.encode())
         self.path = path
         with disk_errors(path):
+            lines = [line for line in whole_lines(path) if json.loads(line)["step"] <= t] if t else []
+            text = "".join(line + "\n" for line in lines)
+            if not path.exists() or path.read_text(errors="replace") != text:
+                with atomic_file(path) as file:
+                    file.write(text.encode())
             self.file = path.open("a", buffering=1, encoding="utf-8")
         self.began = time.monotonic() - (json.loads(lines[-1]).get("seconds", 0) if lines else 0)
 

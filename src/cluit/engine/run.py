@@ -3,7 +3,7 @@
 import errno
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluit.core.errors import UserError
@@ -20,18 +20,32 @@ def claim_run(run: Path, *, resume: bool) -> Iterator[None]:
 
     A new run needs an empty folder; ``resume`` needs one that holds a run (or nothing yet: a run may be
     killed before it writes anything). UserError otherwise, or when another process trains there, with nothing
-    touched. Temporary files of a killed process are removed.
+    touched. Temporary files of a killed process are removed. Where a new run ends before it has written
+    anything, as a setting is refused, what was made for it goes again.
     """
-    require_claimable(run, resume)
+    with disk_errors(run):
+        require_claimable(run, resume)
+        made = [folder for folder in (run, *run.parents) if not folder.exists()]
+        new = not (run / LOCK).exists()
     with disk_errors(run / LOCK):
         run.mkdir(parents=True, exist_ok=True)
         lock = (run / LOCK).open("a")
     with lock:
         take(lock.fileno(), run)
         require_claimable(run, resume)  # another process may have begun and ended a run since
-        for stray in run.rglob(STRAYS):
-            stray.unlink()
-        yield
+        with disk_errors(run):
+            for stray in run.rglob(STRAYS):
+                if not stray.is_dir():
+                    stray.unlink()
+        try:
+            yield
+        except BaseException:
+            if new and [path.name for path in run.iterdir()] == [LOCK]:
+                (run / LOCK).unlink()
+                with suppress(OSError):  # somebody else may have put something there
+                    for folder in made:
+                        folder.rmdir()
+            raise
 
 
 def require_claimable(run: Path, resume: bool) -> None:
