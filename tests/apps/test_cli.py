@@ -102,9 +102,59 @@ def test_unknown_words_are_refused_with_the_nearest_known(
     assert words in refused(capsys, *argv.split())
 
 
-@pytest.mark.parametrize("argv", ["", "bench", "train x", "train x --out r --steps many", "methods --width"])
-def test_incomplete_commands_leave_with_code_two(argv: str, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(capsys, *argv.split())
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ("", "cluit needs a command: train, translate, methods, save, data, bench, demo; see cluit --help"),
+        ("bench", "cluit bench needs a command: step, translate, data; see cluit bench --help"),
+        ("--foo", "unrecognized options: --foo; see cluit --help"),
+        ("train x", "missing: --out RUN; see cluit train --help"),
+        ("translate", "missing: MODEL, SOURCE, REFERENCE, --out OUT; see cluit translate --help"),
+        ("train x y --out r", "unrecognized options: y; see cluit train --help"),
+        (
+            "train x --out r --steps abc",
+            "error parsing --steps: not a whole number: 'abc'; see cluit train --help",
+        ),
+        (
+            "translate a b c --out r --device tpu",
+            "invalid choice 'tpu' for argument '--device', expected one of ('auto', 'cpu', 'cuda', 'mps'); "
+            "see cluit translate --help",
+        ),
+        (
+            "methods --width",
+            "missing value for argument '--width', expected 1 values; see cluit methods --help",
+        ),
+        (
+            "data portraits o --coarse cat",
+            "error parsing --coarse: it takes pairs of words; see cluit data portraits --help",
+        ),
+    ],
+)
+def test_incomplete_commands_are_one_sentence_and_code_two(
+    argv: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "4")
+    with pytest.raises(SystemExit) as ending:
+        main(argv.split())
+    assert ending.value.code == 2
+    assert capsys.readouterr().err == f"cluit: {sentence}\n"
+    assert os.environ["COLUMNS"] == "4"
+
+
+def test_words_after_two_dashes_are_names(capsys: pytest.CaptureFixture[str]) -> None:
+    words = parse(["translate", "a", "b", "--out", "o", "--", "--grid-of-mine.png"])
+    assert words.keywords["reference"] == Path("--grid-of-mine.png")
+    assert "--referenc; did you mean --precision?" in refused(capsys, "translate", "--referenc", "x")
+
+
+@pytest.mark.parametrize("columns", ["1", "4"])
+def test_help_ends_in_the_narrowest_terminal(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "--style-weight" in capsys.readouterr().out
 
 
 def test_parsing_runs_nothing() -> None:

@@ -19,6 +19,8 @@ from cluit.core.release import release
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Model = Annotated[str, Positional, arg(metavar="MODEL")]
+Out = Annotated[Path, arg(metavar="OUT")]
 
 
 def train(
@@ -65,11 +67,11 @@ def methods(*, image_size: int = 128, width: int = 64, json: bool = False) -> No
 
 
 def translate(
-    model: Annotated[str, Positional],
-    source: Annotated[Path, Positional],
-    reference: Annotated[Path, Positional],
+    model: Model,
+    source: Annotated[Path, Positional, arg(metavar="SOURCE")],
+    reference: Annotated[Path, Positional, arg(metavar="REFERENCE")],
     *,
-    out: Path,
+    out: Out,
     grid: bool = False,
     full_size: bool = False,
     overwrite: bool = False,
@@ -182,7 +184,7 @@ def bench_data(
 
 def demo(
     *,
-    out: Path = Path("demo"),
+    out: Out = Path("demo"),
     minutes: float = 8.0,
     seed: int = 0,
     device: Device = "auto",
@@ -205,7 +207,7 @@ def demo(
 
 
 def data_portraits(
-    out: Annotated[Path, Positional],
+    out: Annotated[Path, Positional, arg(metavar="OUT")],
     *,
     count: int = 1000,
     size: int = 64,
@@ -237,7 +239,9 @@ def data_portraits(
     )  # fmt: skip
 
 
-def data_reader(out: Annotated[Path, Positional], *, steps: int = 1600, seed: int = 0) -> None:
+def data_reader(
+    out: Annotated[Path, Positional, arg(metavar="OUT")], *, steps: int = 1600, seed: int = 0
+) -> None:
     """Train the judge of portraits anew: what reads species and pose from a picture.
 
     Args:
@@ -250,9 +254,7 @@ def data_reader(out: Annotated[Path, Positional], *, steps: int = 1600, seed: in
     make_reader(out, steps, seed)
 
 
-def save(
-    model: Annotated[str, Positional], *, out: Path, half: bool = False, overwrite: bool = False
-) -> None:
+def save(model: Model, *, out: Out, half: bool = False, overwrite: bool = False) -> None:
     """Write a run's model by itself: two files, model.safetensors and model.json.
 
     Args:

@@ -3,7 +3,13 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import io
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import fields
 from typing import Annotated, Any, TypedDict, get_type_hints
 
@@ -17,6 +23,13 @@ from cluit.methods import CONFIGS
 
 Command = Callable[..., None]
 Group = Mapping[str, Command]
+
+
+PLAINLY = {
+    "invalid literal for int() with base 10:": "not a whole number:",
+    "could not convert string to float:": "not a number:",
+    "Failed to parse key-value pairs!": "it takes pairs of words",
+}
 
 
 def settings_as_flags() -> Any:
@@ -44,8 +57,8 @@ def parse(
     commands: functions, whose parameters are the flags, and groups of them.
     summaries: what a group is for, by its name; under "" what all are for.
 
-    UserError for an unknown command or flag, with the nearest known one; SystemExit, with a message, for
-    other mistakes and after help.
+    UserError for whatever is wrong, for an unknown command or flag with the nearest known one; SystemExit
+    after help.
     """
     table: Mapping[str, Any] = commands
     program, summary = "cluit", summaries[""]
@@ -58,19 +71,64 @@ def parse(
         program, entry = f"{program} {name}", table[name]
         if callable(entry):
             refuse_unknown_flags(entry, argv)
-            return tyro.cli(deferred(entry), prog=program, args=argv, config=(tyro.conf.OmitArgPrefixes,))
+            with one_sentence(program, argv):
+                return tyro.cli(deferred(entry), prog=program, args=argv, config=(tyro.conf.OmitArgPrefixes,))
         table, summary = entry, summaries[name]
+    if not argv:
+        raise UserError(f"{program} needs a command: {', '.join(table)}; see {program} --help")
     shown = {name: entry if callable(entry) else group_help(summaries[name]) for name, entry in table.items()}
-    tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
+    with one_sentence(program, argv):
+        tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
     raise AssertionError("without a command there is help or an error")
+
+
+@contextmanager
+def one_sentence(program: str, argv: list[str]) -> Iterator[None]:
+    """Turn tyro's boxes on standard error into a UserError; help comes as it is, at least 40 columns wide.
+
+    In fewer than 6 columns tyro would wrap its help for ever. A box that is wide enough wraps nothing.
+    """
+    shows_help = bool({"-h", "--help"} & set(argv))
+    columns = max(40, shutil.get_terminal_size().columns) if shows_help else 1000
+    before, box = os.environ.get("COLUMNS"), io.StringIO()
+    os.environ["COLUMNS"] = str(columns)
+    try:
+        with redirect_stderr(box):
+            yield
+    except SystemExit as ending:
+        if not ending.code:
+            raise
+        raise UserError(f"{said(box.getvalue())}; see {program} --help") from None
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def said(box: str) -> str:
+    """What a box of tyro's says, without its title, frame, colours and advice; of Unicode or of ASCII."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", box).replace("─", "-").replace("│", " ").splitlines()
+    contents = itertools.dropwhile(is_rule, (line[2:].rstrip() for line in lines[1:]))
+    rows = list(itertools.takewhile(lambda row: not is_rule(row), contents)) or [box]
+    if rows[0].startswith("Missing from"):  # names are indented by four, their explanations by more
+        rows = ["missing: " + ", ".join(row.strip() for row in rows if re.match(r" {4}\S", row))]
+    text = " ".join(" ".join(rows).split()).rstrip(".").replace(". Expected", ", expected")
+    for technical, plain in PLAINLY.items():
+        text = text.replace(technical, plain)
+    return text[:1].lower() + text[1:]
+
+
+def is_rule(row: str) -> bool:
+    return row.startswith("---") and not row.strip("-")
 
 
 def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
     """UserError that names the flag which is nearest to one that ``command`` does not have."""
-    names = {"help", *inspect.signature(command).parameters}
+    parameters = inspect.signature(command).parameters.values()
+    names = {"help", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)}
     if "settings" in names:
         names = names - {"settings"} | Settings.__annotations__.keys()
-    for flag in argv:
+    for flag in itertools.takewhile(lambda word: word != "--", argv):
         name = flag[2:].split("=")[0].replace("-", "_")
         if flag.startswith("--") and not {name, name.removeprefix("no_")} & names:
             near = nearest(name, names).replace("_", "-")
