@@ -224,6 +224,28 @@ def test_a_run_is_kept_apart_from_its_pictures(folder: Path, tmp_path: Path, nam
     assert sorted(pictures.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("place", "raised"),
+    [
+        ("cluit.apps.train.open_data", MemoryError()),
+        ("cluit.apps.train.Job", RuntimeError("DefaultCPUAllocator: can't allocate memory")),
+        ("cluit.apps.train.Job.train", torch.OutOfMemoryError("CUDA out of memory")),
+    ],
+)
+def test_too_little_memory_is_said_in_a_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, raised: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(UserError, match="memory of cpu is full; .* smaller --batch-size"):
+        train(folder, out=tmp_path / "a", **TINY)
+    raised = RuntimeError("shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="shapes"):
+        train(folder, out=tmp_path / "b", **TINY)
+
+
 def test_a_run_begun_in_bfloat16_is_not_slowed_down_silently(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

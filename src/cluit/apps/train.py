@@ -1,6 +1,7 @@
 """The main job: pictures in, a run out. It introduces settings, data and engine to each other and trains."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,25 +59,35 @@ def train(
             settings = layered(named, machine_recipe(named.get("device", "auto")))
         device = pick_device(settings.run.device)
         settings = with_precision(settings, device, goes_on and named.get("precision", "auto") == "auto")
-        pictures = open_data(settings.run.data if data is None else data, settings)
-        drawn = settings.run.data == PORTRAITS
-        judge = portraits_judge(settings.config.image_size, device) if drawn else None
-        job = Job(run, settings, pictures, device, console)
-        start = job.restore()
-        if start == 0 and settings.run.init_from is not None:
-            begin_with(job, settings.run.init_from)
-        with atomic_file(stored) as file:
-            file.write(as_yaml(settings).encode())
-        job.list_skipped()
-        announce(console, run, settings, pictures, device, start, chosen=goes_on or "recipe" in named)
-        try:
+        with memory_errors(device):
+            pictures = open_data(settings.run.data if data is None else data, settings)
+            drawn = settings.run.data == PORTRAITS
+            judge = portraits_judge(settings.config.image_size, device) if drawn else None
+            job = Job(run, settings, pictures, device, console)
+            start = job.restore()
+            if start == 0 and settings.run.init_from is not None:
+                begin_with(job, settings.run.init_from)
+            with atomic_file(stored) as file:
+                file.write(as_yaml(settings).encode())
+            job.list_skipped()
+            announce(console, run, settings, pictures, device, start, chosen=goes_on or "recipe" in named)
             job.train(start, judge)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"the memory of {device} is full; begin another run with a smaller --batch-size, --width or "
-                "--image-size"
-            ) from error
     return run
+
+
+@contextmanager
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Turn a full memory into a UserError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # on a CPU torch has no exception of its own for it
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "CPUAllocator" not in str(error):
+            raise
+        raise UserError(
+            f"the memory of {device} is full; begin another run with a smaller --batch-size, --width, "
+            "--image-size or --cache"
+        ) from error
 
 
 def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
