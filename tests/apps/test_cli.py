@@ -330,3 +330,58 @@ def test_no_model_is_saved_into_the_root_of_a_run(
     (run / "settings.yaml").write_text("")
     assert "is a run" in refused(capsys, "save", run, "--out", run, *more)
     assert not list(run.glob("model.*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("--help | true", 141, ""),
+        ("--version | true", 141, ""),
+        ("--version > /dev/full", 2, "cannot use the output: No space left on device"),
+        ("--help > /dev/full", 2, "cannot use the output: No space left on device"),
+        ("trian 2> /dev/full", 2, ""),
+        ("trian 2>&1 | true", 2, ""),
+        ("trian 2>&-", 2, ""),
+        ("--version >&-", 0, ""),
+    ],
+)
+def test_closed_and_full_outputs_end_without_a_traceback(command: str, code: int, message: str) -> None:
+    if "/dev/full" in command and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    script = f"""(sleep 0.1; exec {sys.executable} -m cluit {command.replace("| true", "")}); echo $? >&3"""
+    script = f"( {script} ) | true" if "| true" in command else script
+    reading, writing = os.pipe()
+    ran = subprocess.run(
+        ["bash", "-c", f"exec 3>&{writing}; {script}"],
+        pass_fds=[writing],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    os.close(writing)
+    with os.fdopen(reading) as codes:
+        assert int(codes.read()) == code
+    assert ran.stderr.count("\n") == bool(message)
+    assert message in ran.stderr
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x" * 300
+    picture = tmp_path / "pictures" / "a.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (8, 8)).save(picture)
+    for argv in (
+        ("train", picture.parent, "--out", tmp_path / name),
+        ("train", tmp_path / name, "--out", tmp_path / "run"),
+        ("train", picture.parent, "--out", tmp_path / "run", "--config", tmp_path / name),
+        ("translate", tiny_model, tmp_path / name, picture, "--out", tmp_path / "o.png"),
+        ("translate", tiny_model, picture, picture, "--out", tmp_path / f"{name}.png"),
+        ("translate", tmp_path / name, picture, picture, "--out", tmp_path / "o.png"),
+        ("save", tiny_model, "--out", tmp_path / name),
+        ("data", "portraits", tmp_path / name, "--count", 1),
+        ("data", "reader", tmp_path / name),
+        ("demo", "--out", tmp_path / name),
+    ):
+        assert "File name too long" in refused(capsys, *argv)

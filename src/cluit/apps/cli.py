@@ -4,17 +4,20 @@ torch is imported only once a command runs, so that help and refusals come at on
 """
 
 import functools
+import os
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 from tyro.conf import Positional, arg
 
 from cluit.apps import flags
 from cluit.apps.flags import Command, Group, Settings
 from cluit.core.errors import UserError
+from cluit.core.files import FULL
 from cluit.core.release import release
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -293,17 +296,50 @@ def parse(argv: list[str]) -> functools.partial[None]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command and leave with its exit code; a user's mistake is one sentence and code 2."""
+    """Run a command and leave with its exit code; a user's mistake is one sentence and code 2.
+
+    A reader that closes the pipe early, such as ``head``, ends the command without a word and with code 141,
+    as SIGPIPE would.
+    """
     argv = sys.argv[1:] if argv is None else argv
-    warnings.showwarning = lambda message, *_: print(f"cluit: warning: {message}", file=sys.stderr)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell's >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as the process lives)
+    warnings.showwarning = lambda message, *_: say(f"warning: {message}")
     try:
-        if argv == ["--version"]:
-            print(f"cluit {release()}")
-        else:
-            parse(argv)()
+        try:
+            if argv == ["--version"]:
+                print(f"cluit {release()}")
+            else:
+                parse(argv)()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
-        print(f"cluit: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        leave(2, str(error))
     except KeyboardInterrupt:
-        print("cluit: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        leave(130, "interrupted")
+    except BrokenPipeError:
+        leave(141)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        where = "the output" if error.filename is None else os.fsdecode(error.filename)
+        leave(2, f"cannot use {where}: {error.strerror}; choose another place")
+
+
+def say(text: str) -> None:
+    """One line on standard error, or nothing where that is closed or full."""
+    with suppress(OSError):
+        print(f"cluit: {text}", file=sys.stderr)
+
+
+def leave(code: int, text: str = "") -> NoReturn:
+    """End with this exit code, whatever has become of the outputs."""
+    if text:
+        say(text)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # what is left unwritten would be tried again, and complained of, at the very end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    raise SystemExit(code) from None
