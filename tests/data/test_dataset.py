@@ -60,6 +60,9 @@ def test_a_picture_of_the_right_size_keeps_every_byte() -> None:
         np.zeros((3, 8, 8), np.uint8),  # channels first
         np.zeros((8, 8), bool),
         np.zeros(8, np.uint8),
+        np.zeros((0, 0, 3), np.uint8),
+        torch.zeros(3, 0, 4, dtype=torch.uint8),
+        Image.new("RGB", (0, 0)),
         "cat.png",
         {"picture": HWC},
         [],
@@ -69,6 +72,29 @@ def test_a_picture_of_the_right_size_keeps_every_byte() -> None:
 def test_what_is_no_picture_is_refused_in_a_sentence_that_names_the_item(item: Any) -> None:
     with pytest.raises(UserError, match=r"item 1 of the data set"):
         as_dataset([HWC, item], size=4).batch([0, 1])
+
+
+def test_an_error_of_the_data_set_itself_carries_the_items_number() -> None:
+    class Broken(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            raise KeyError("label")
+
+    with pytest.raises(
+        UserError, match=r"item 2 of the data set cannot be read \(KeyError: 'label'\)"
+    ) as caught:
+        as_dataset(Broken([HWC] * 3), size=4).batch([2])
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+class BadLength(list[Any]):
+    def __len__(self) -> int:
+        return -1
+
+
+@pytest.mark.parametrize("items", [5, (HWC for _ in range(9)), BadLength(), {1, 2}, True, object()], ids=repr)
+def test_what_is_no_data_set_is_refused(items: Any) -> None:
+    with pytest.raises(UserError, match="a data set must"):
+        as_dataset(items, size=4)
 
 
 def test_portraits_and_folders_are_passed_through_unless_their_size_differs(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def as_image(picture: object) -> Image.Image:
     if isinstance(picture, Tensor):
         picture = picture.permute(1, 2, 0).cpu().numpy() if picture.ndim == 3 else picture.cpu().numpy()
     if isinstance(picture, np.ndarray):
+        if 0 in picture.shape:
+            raise UserError(f"a picture must have pixels, got shape {picture.shape}")
         channels = {2: (1,), 3: picture.shape[2:]}.get(picture.ndim)
         if picture.dtype != np.uint8 or channels not in ((1,), (3,), (4,)):
             raise UserError(
@@ -51,6 +53,8 @@ def as_image(picture: object) -> Image.Image:
         picture = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
     if not isinstance(picture, Image.Image):
         raise UserError(f"a picture is a PIL image, a numpy array or a tensor, not {type(picture).__name__}")
+    if 0 in picture.size:
+        raise UserError(f"a picture must have pixels, got {picture.width}x{picture.height}")
     return as_seen(picture)
 
 
@@ -70,11 +74,15 @@ class _Adapter:
     def __getitem__(self, index: int) -> Tensor:
         """uint8 (3, size, size)."""
         with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
-            item = self.items[index]
-            picture = item[0] if isinstance(item, (tuple, list)) and item else item
-            picture = picture.get("image") if isinstance(picture, Mapping) else picture
-            if isinstance(picture, Image.Image):
-                picture.load()
+            try:
+                item = self.items[index]
+                picture = item[0] if isinstance(item, (tuple, list)) and item else item
+                picture = picture.get("image") if isinstance(picture, Mapping) else picture
+                if isinstance(picture, Image.Image):
+                    picture.load()
+            except Exception as error:  # the data set's own, whatever it is
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise UserError(f"item {index} of the data set cannot be read ({reason})") from error
         try:
             return as_pixels(picture, self.size, self.fit)
         except UserError as error:
@@ -89,9 +97,18 @@ def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> Pictures:
 
     An item is a picture as in ``as_pixels``, a tuple or list that starts with one (its labels are ignored),
     or a mapping with one under "image". Portraits and ImageFolder, at that size, are returned as they are.
+    UserError where ``items`` has no length or no items by number.
     """
     if fit not in get_args(Fit):
         raise UserError(f"unknown fit {fit!r}; choose crop or resize")
     if isinstance(items, ImageFolder | Portraits) and items.size == size:
         return items
+    try:
+        len(items)
+    except Exception as error:  # it may be anybody's __len__
+        raise UserError(f"a data set must tell its length ({error}); give a folder or a list") from error
+    if not hasattr(items, "__getitem__"):
+        raise UserError(
+            f"a data set must have items by number, a {type(items).__name__} has none; give a list"
+        )
     return _Adapter(items, size, fit)
