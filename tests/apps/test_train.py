@@ -114,9 +114,7 @@ def test_stopping_and_resuming_changes_nothing(straight: Path, folder: Path, tmp
     assert_same_run(run, straight)
 
 
-def test_a_finished_model_without_its_checkpoints_is_not_trained_over(
-    straight: Path, tmp_path: Path
-) -> None:
+def test_a_finished_model_without_its_checkpoints_is_not_trained_over(straight: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(straight, run, ignore=shutil.ignore_patterns("checkpoints"))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -239,7 +237,7 @@ def test_too_little_memory_is_said_in_a_sentence(
         raise raised
 
     monkeypatch.setattr(place, fail)
-    with pytest.raises(UserError, match="memory of cpu is full; .* smaller --batch-size"):
+    with pytest.raises(UserError, match=r"memory of cpu is full; .* smaller --batch-size"):
         train(folder, out=tmp_path / "a", **TINY)
     raised = RuntimeError("shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="shapes"):
@@ -302,7 +300,9 @@ def test_divergence_stops_the_run_and_leaves_the_last_good_checkpoint(folder: Pa
         train(folder, out=tmp_path / "run", **wild)
     path = latest_checkpoint(tmp_path / "run")
     with pytest.raises(Diverged, match="not finite at step"):
-        train(folder, out=tmp_path / "scored", **{**wild, "log_every": 50, "save_every": 50, "score_every": 1})
+        train(
+            folder, out=tmp_path / "scored", **{**wild, "log_every": 50, "save_every": 50, "score_every": 1}
+        )
     assert path is None or all(torch.isfinite(value).all() for value in remembered(tmp_path / "run").values())
 
 

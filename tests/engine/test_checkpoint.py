@@ -175,5 +175,5 @@ def test_any_flipped_bit_of_the_archives_own_words_is_damage_and_no_crash(tmp_pa
 
 def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").touch()
-    with pytest.raises(UserError, match="cannot read .*checkpoints"):
+    with pytest.raises(UserError, match=r"cannot read .*checkpoints"):
         latest_checkpoint(tmp_path)

@@ -84,7 +84,7 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         Log(tmp_path / "file" / "log.jsonl")
     (tmp_path / "folder").mkdir()
     for t in (0, 1):
-        with pytest.raises(UserError, match="cannot write .*folder"):
+        with pytest.raises(UserError, match=r"cannot write .*folder"):
             Log(tmp_path / "folder", t)
     log = Log(tmp_path / "log.jsonl")
     log.file.close()

@@ -83,9 +83,16 @@ def test_a_run_refused_before_it_wrote_anything_leaves_nothing(tmp_path: Path) -
     refuse(tmp_path / "empty")
     assert contents(tmp_path) == {}
     assert (tmp_path / "empty").is_dir()
-    with pytest.raises(UserError), claim_run(tmp_path / "run", resume=False):
-        (tmp_path / "run" / "settings.yaml").touch()
-        raise UserError("later")
+
+
+def test_a_run_that_failed_later_keeps_its_files(tmp_path: Path) -> None:
+    def fail() -> None:
+        with claim_run(tmp_path / "run", resume=False):
+            (tmp_path / "run" / "settings.yaml").touch()
+            raise UserError("later")
+
+    with pytest.raises(UserError, match="later"):
+        fail()
     assert sorted(contents(tmp_path)) == ["run/.lock", "run/settings.yaml"]
 
 

@@ -180,6 +180,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{path} must hold lines such as 'style_weight: 3'")
+    assert isinstance(node, yaml.MappingNode)
     names = [str(key.value).replace("-", "_") for key, _ in node.value]
     if twice := [name for name in values if names.count(name.replace("-", "_")) > 1]:
         raise UserError(f"{path} names {twice[0]} more than once; keep one of the lines")

@@ -107,8 +107,8 @@ def require_apart(run: Path, named: Mapping[str, Any]) -> None:
         inner, outer = run.absolute().resolve(), Path(named[name]).resolve()
         if inner.is_relative_to(outer) or outer.is_relative_to(inner):
             raise UserError(
-                f"the run {run} and its pictures in {named[name]} must not be inside each other, or its grids "
-                "become pictures; choose another folder for the run"
+                f"the run {run} and its pictures in {named[name]} must not be inside each other, or its "
+                "grids become pictures; choose another folder for the run"
             )
 
 

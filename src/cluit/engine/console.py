@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import IO, cast
 
 from rich.console import Console
 
@@ -38,7 +39,7 @@ class Lasting(io.TextIOBase):
 
 
 def give_up_stderr() -> None:
-    """Let a lost standard error lead nowhere: what Python still holds for it would else spoil the exit code."""
+    """Let a lost standard error lead nowhere: what Python still holds for it would spoil the exit code."""
     with suppress(OSError, ValueError, AttributeError):
         if sys.__stderr__ is not None and sys.__stderr__.fileno() == STDERR:
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -48,4 +49,4 @@ def give_up_stderr() -> None:
 
 def run_console() -> Console:
     """A console on standard error that says things as they are: a path in brackets is no markup."""
-    return Console(file=Lasting(), markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return Console(file=cast(IO[str], Lasting()), markup=False, highlight=False, emoji=False, soft_wrap=True)
