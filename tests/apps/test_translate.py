@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cluit.apps.translate import part_names, translate
+from cluit.apps.translate import LARGEST_SIDE, part_names, translate
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 
@@ -155,7 +155,7 @@ def test_an_out_that_does_not_suit_is_refused(
 
 
 def test_a_source_that_is_not_there_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere"):
+    with pytest.raises(UserError, match=r"no picture or folder at .*nowhere"):
         translate("no model", tmp_path / "nowhere", tmp_path / "nowhere", out=tmp_path / "out.png")
 
 
@@ -177,3 +177,24 @@ def test_names_never_collide() -> None:
     assert len(set(folded)) == len(names)
     assert all("--" not in part and part.strip("-") == part for part in folded)
     assert all(len(f"{part}--{part}.png".encode()) < 255 for part in folded)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.jpg"])
+def test_a_picture_too_long_for_its_format_is_refused_before_the_work(
+    model: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluit.apps.translate.LARGEST_SIDE", {"JPEG": 40, "WEBP": 40})
+    source, out = draw(tmp_path / "long.png", 8, 41), tmp_path / name
+    with pytest.raises(UserError, match="at most 40 pixels a side"):
+        translate("no model is read", source, source, out=out, full_size=True)
+    monkeypatch.setattr("cluit.apps.translate.translations", lambda *_: pytest.fail("it worked first"))
+    with pytest.raises(UserError, match="at most 40 pixels a side"):
+        translate(model, source, source, out=out, grid=True)
+    assert not out.exists()
+
+
+def test_the_limits_are_those_of_the_formats(tmp_path: Path) -> None:
+    for kind, most in LARGEST_SIDE.items():
+        Image.new("RGB", (most, 1)).save(tmp_path / f"fits.{kind}", kind)
+        with pytest.raises((OSError, ValueError)):
+            Image.new("RGB", (most + 1, 1)).save(tmp_path / f"over.{kind}", kind)

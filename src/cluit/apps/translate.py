@@ -21,6 +21,7 @@ from cluit.data.folder import ImageFolder
 
 LONGEST_NAME = 100  # bytes of one picture's part in a translation's name
 LARGEST_SHEET = 2**27  # pixels of a grid
+LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels that libjpeg and libwebp can write
 
 
 def translate(
@@ -53,10 +54,12 @@ def translate(
     names = pair_names(sources, references, source, reference)
     targets = {pair: out if single else out / f"{name}.png" for pair, name in names.items()}
     check_targets(set(targets.values()), {*sources, *references}, overwrite)
+    if single and full_size:
+        check_side(out, *open_picture(source).size)
 
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     if grid:
-        check_sheet(len(sources), len(references), painter.image_size)
+        check_sheet(out, len(sources), len(references), painter.image_size)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         styles = encode_styles(painter, references, skipped)
         pairs = translations(painter, sources, styles, skipped)
@@ -72,6 +75,8 @@ def find(path: Path, skipped: dict[Path, str]) -> list[Path]:
     """The picture at ``path``, or all that are in the folder; headers that show a fault go to ``skipped``."""
     if path.is_file():
         return [path]
+    if not path.exists():
+        raise UserError(f"there is no picture or folder at {path}")
     folder = ImageFolder(path, size=1, cache_bytes=0, minimum=1)
     skipped |= folder.skipped
     return folder.paths
@@ -104,10 +109,21 @@ def check_targets(targets: set[Path], inputs: set[Path], overwrite: bool) -> Non
         raise UserError(f"{existing[0]}{more} already there; choose another --out or add --overwrite")
 
 
-def check_sheet(sources: int, references: int, size: int) -> None:
+def check_sheet(out: Path, sources: int, references: int, size: int) -> None:
     """UserError for a grid that no viewer would open."""
+    check_side(out, (references + 1) * size, (sources + 1) * size)
     if (sources + 1) * (references + 1) * size**2 > LARGEST_SHEET:
         raise UserError(f"a grid of {sources} × {references} pictures is too large; take fewer, or no --grid")
+
+
+def check_side(out: Path, width: int, height: int) -> None:
+    """UserError for more pixels than a file of this kind can have."""
+    kind = Image.registered_extensions()[out.suffix.lower()]
+    if max(width, height) > (most := LARGEST_SIDE.get(kind, max(width, height))):
+        raise UserError(
+            f"{kind} pictures have at most {most:,} pixels a side, {out} would be {width:,} × {height:,}; "
+            "name a .png"
+        )
 
 
 def pair_names(
