@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,14 +117,56 @@ def test_full_size_repaints_the_central_square_and_nothing_else(
 def test_lists_that_are_no_pairs_and_empty_ones_are_refused(painter: Painter) -> None:
     with pytest.raises(UserError, match="2 sources and 3 references"):
         painter.translate(pixels_of(2), pixels_of(3))
-    with pytest.raises(UserError, match="at least one"):
-        painter.translate([], [])
+    for sources, references in (([], []), ([], pixels_of(1)[0]), (pixels_of(1)[0], [])):
+        for full_size in (False, True):
+            with pytest.raises(UserError, match="at least one"):
+                painter.translate(sources, references, full_size)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(4, 4), np.zeros((4, 4, 3)), torch.zeros(1, 5, 5), 3, None])
 def test_what_is_no_picture_is_refused(painter: Painter, wrong: object) -> None:
     with pytest.raises(UserError, match=r"picture|reference"):
         painter.translate([wrong], pixels_of(1))  # type: ignore[list-item]
+
+
+def closed() -> Image.Image:
+    picture = Image.new("RGB", (8, 8))
+    picture.close()
+    return picture
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        3,
+        object(),
+        "a\0b.png",
+        "nothing/here.png",
+        closed(),
+        Image.new("RGB", (0, 0)),
+        np.zeros((0, 0, 3), np.uint8),
+        torch.zeros(3, 0, 0),
+        torch.zeros(3, 0, 0, dtype=torch.uint8),
+        torch.zeros(()),
+    ],
+)
+@pytest.mark.parametrize("full_size", [False, True])
+def test_one_thing_that_is_no_picture_is_refused(painter: Painter, wrong: Any, full_size: bool) -> None:
+    with pytest.raises(UserError):
+        painter.translate(wrong, pixels_of(1)[0], full_size)
+    with pytest.raises(UserError):
+        painter.translate(pixels_of(1)[0], wrong, full_size)
+
+
+def test_styles_and_structures_take_one_picture_or_several(painter: Painter, tmp_path: Path) -> None:
+    picture = as_picture(pixels_of(1)[0])
+    picture.save(tmp_path / "cat.png")
+    for encode in (painter.styles, painter.structures):
+        several = encode([picture])
+        assert len(several) == 1
+        for one in (picture, tmp_path / "cat.png", str(tmp_path / "cat.png")):
+            assert torch.equal(encode(one), several)
 
 
 def test_bfloat16_draws_nearly_the_same(tiny_model: Path, painter: Painter) -> None:

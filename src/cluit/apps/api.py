@@ -30,6 +30,7 @@ Picture = str | Path | Image.Image | np.ndarray | Tensor
 floats in [-1, 1], (3, H, W). Of any size: the central square counts."""
 
 SHIPPED = "portraits"
+NOTHING = "there is no picture to translate; give at least one source and one reference"
 
 
 def model_folder(model: str | Path) -> Path:
@@ -149,7 +150,9 @@ class Painter:
         self, sources: Sequence[Picture], references: Sequence[Picture], full_size: bool
     ) -> list[Image.Image]:
         """One list of translations; the only picture on a side meets all of the other and is encoded once."""
-        count = max(len(sources), len(references)) if sources and references else 0
+        if not sources or not references:
+            raise UserError(NOTHING)
+        count = max(len(sources), len(references))
         if {len(sources), len(references)} - {1, count}:
             raise UserError(
                 f"{len(sources)} sources and {len(references)} references are no pairs; "
@@ -170,13 +173,13 @@ class Painter:
             results = [paste_back(*pair) for pair in zip(wholes, results, strict=True)]
         return results
 
-    def styles(self, references: Sequence[Picture]) -> Tensor:
-        """(N, S): what each reference gives to a translation."""
-        return self._encode(self.translator.encode_style, references)
+    def styles(self, references: Picture | Sequence[Picture]) -> Tensor:
+        """(N, S): what each reference, one or several, gives to a translation."""
+        return self._encode(self.translator.encode_style, as_list(references))
 
-    def structures(self, sources: Sequence[Picture]) -> Tensor:
-        """(N, C, h, w): what a translation keeps of each source."""
-        return self._encode(self.translator.encode_structure, sources)
+    def structures(self, sources: Picture | Sequence[Picture]) -> Tensor:
+        """(N, C, h, w): what a translation keeps of each source, one or several."""
+        return self._encode(self.translator.encode_structure, as_list(sources))
 
     @torch.inference_mode()
     def _encode(self, half: Callable[[Tensor], Tensor], pictures: Sequence[Picture]) -> Tensor:
@@ -187,7 +190,7 @@ class Painter:
             with self._autocast():
                 parts.append(half(images.contiguous(memory_format=torch.channels_last)).float())
         if not parts:
-            raise UserError("there is no picture to translate; give at least one source and one reference")
+            raise UserError(NOTHING)
         return torch.cat(parts)
 
     @torch.inference_mode()
@@ -208,7 +211,13 @@ def is_one(picture: object) -> bool:
 
 
 def as_list(pictures: Picture | Sequence[Picture]) -> list[Picture]:
-    return [pictures] if is_one(pictures) else list(pictures)  # type: ignore[list-item, arg-type]
+    if is_one(pictures):
+        return [pictures]  # type: ignore[list-item]
+    try:
+        return list(pictures)  # type: ignore[arg-type]
+    except TypeError:
+        kind = type(pictures).__name__
+        raise UserError(f"a picture is a path, a PIL image, an array or a tensor, not {kind}") from None
 
 
 def whole(picture: Picture) -> Image.Image:
@@ -217,7 +226,14 @@ def whole(picture: Picture) -> Image.Image:
         return open_picture(picture)
     if isinstance(picture, Tensor) and picture.is_floating_point() and picture.shape[:-2] == (3,):
         picture = to_bytes(picture)
-    return as_image(picture)
+    try:
+        image = as_image(picture)
+        image.load()
+        return image
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # a closed or damaged PIL image raises almost anything
+        raise UserError(f"this {type(picture).__name__} cannot be read: {error}") from error
 
 
 def as_square(picture: Picture, size: int) -> Tensor:

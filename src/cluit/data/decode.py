@@ -113,6 +113,8 @@ def fit_square(image: Image.Image, size: int, fit: Fit = "crop") -> Tensor:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
+    if "\0" in str(path):
+        raise BadPictureError(path, "no file's name holds a NUL")
     try:
         with path.open("rb") as file:
             yield file
