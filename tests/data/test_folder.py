@@ -256,3 +256,14 @@ def test_real_photographs_are_all_usable(faces64: Path) -> None:
     pictures = dataset.batch(range(0, 2000, 40)).float()
     assert pictures.std(dim=(1, 2, 3)).min() > 5
     assert 60 < pictures.mean() < 190
+
+
+def test_a_warning_that_nobody_can_read_does_not_spoil_the_batch(
+    ten: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    damage(ten / "3.png")
+    monkeypatch.setattr("warnings.warn", lost)
+    assert shades(ImageFolder(ten, 8))[3] == 40

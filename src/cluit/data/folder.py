@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -115,7 +116,8 @@ class ImageFolder:
             heir = next(other for other in others if self.paths[other] not in self.skipped)
             self.paths[index], self.labels[index] = self.paths[heir], self.labels[heir]
         if news:
-            warnings.warn(f"skipped {path}: {reason}; the next picture takes its place", stacklevel=2)
+            with suppress(OSError):  # of a lost console: it must not end a training
+                warnings.warn(f"skipped {path}: {reason}; the next picture takes its place", stacklevel=2)
 
     def _demand_enough(self) -> None:
         if self._good >= max(1, self.minimum):
