@@ -120,7 +120,7 @@ def test_lists_that_are_no_pairs_and_empty_ones_are_refused(painter: Painter) ->
     for sources, references in (([], []), ([], pixels_of(1)[0]), (pixels_of(1)[0], [])):
         for full_size in (False, True):
             with pytest.raises(UserError, match="at least one"):
-                painter.translate(sources, references, full_size)  # type: ignore[arg-type]
+                painter.translate(sources, references, full_size)
 
 
 @pytest.mark.parametrize("wrong", [torch.zeros(4, 4), np.zeros((4, 4, 3)), torch.zeros(1, 5, 5), 3, None])
