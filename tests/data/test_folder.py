@@ -261,7 +261,7 @@ def test_real_photographs_are_all_usable(faces64: Path) -> None:
 def test_a_warning_that_nobody_can_read_does_not_spoil_the_batch(
     ten: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     damage(ten / "3.png")
