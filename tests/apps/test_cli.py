@@ -178,7 +178,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(folder: Path, tmp_
         "style_weight: 7.0",
         "cycle_weight: 6.0",
         "recipe: small-64",
-        "r1_gamma: 0.05",
+        "r1_gamma: 1.0",
         "beta2: 0.99",
     ):
         assert line in written.splitlines()
