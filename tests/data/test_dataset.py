@@ -67,7 +67,6 @@ def test_a_picture_of_the_right_size_keeps_every_byte() -> None:
         {"picture": HWC},
         [],
     ],
-    ids=repr,
 )
 def test_what_is_no_picture_is_refused_in_a_sentence_that_names_the_item(item: Any) -> None:
     with pytest.raises(UserError, match=r"item 1 of the data set"):
@@ -91,7 +90,7 @@ class BadLength(list[Any]):
         return -1
 
 
-@pytest.mark.parametrize("items", [5, (HWC for _ in range(9)), BadLength(), {1, 2}, True, object()], ids=repr)
+@pytest.mark.parametrize("items", [5, (HWC for _ in range(9)), BadLength(), {1, 2}, True, object()])
 def test_what_is_no_data_set_is_refused(items: Any) -> None:
     with pytest.raises(UserError, match="a data set must"):
         as_dataset(items, size=4)
