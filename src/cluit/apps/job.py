@@ -97,7 +97,6 @@ class Job:
             stream = batches(
                 self.data.train, run.batch_size, run.seed, start, device=self.device, workers=run.workers
             )
-            deadline = time.monotonic() + seconds
             done = fit(
                 self.method,
                 stack.enter_context(closing(stream)),
@@ -108,7 +107,7 @@ class Job:
                 precision=getattr(torch, run.precision),
                 seed=run.seed,
                 device=self.device,
-                stop=lambda: signals() or time.monotonic() > deadline,
+                stop=lambda: signals() or time.monotonic() > bar.deadline,
             )
             if signals.received is None and done > start:
                 self.last_look(done, monitor)

@@ -68,14 +68,8 @@ class Down(nn.Module):
         return (h + self.skip(halve(x))) * UNIT_VARIANCE
 
 
-class NormDown(nn.Module):
-    """(N, C, H, W) -> (N, C', H/2, W/2), with instance norm: the generator's way in."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.skip = shortcut(inputs, outputs)
+class NormDown(Down):
+    """(N, C, H, W) -> (N, C', H/2, W/2), with instance norm: the generator's way in; weights as `Down`'s."""
 
     def forward(self, x: Tensor) -> Tensor:
         h = halve(self.conv1(act(instance_norm(x))))
