@@ -1,0 +1,1 @@
+"""What style codes know, whoever made them: neighbours, walks, maps. Tensors in, tensors out."""
