@@ -14,6 +14,7 @@ from cluit.analysis.extras import needs
 from cluit.core.errors import UserError
 
 QUERIES = 256  # looked for together
+ROUNDING = 1e-6  # of one cosine computed in two ways
 BLOCK = 2**24  # similarities in memory at a time: 64 MiB
 LINKS, BUILD_EFFORT, SEARCH_EFFORT = 32, 80, 128  # M, efConstruction and efSearch of Malkov & Yashunin
 
@@ -53,7 +54,7 @@ def _best(codes: Tensor, query: Tensor, k: int, without: Tensor | None) -> tuple
 
 
 def similarities(codes: Tensor, query: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """The cosines of ``query`` (Q, S) with all ``codes`` (N, S): blocks (Q, n), each with its first column."""
+    """The cosines of ``query`` (Q, S) with all ``codes`` (N, S): blocks (Q, n) and their first columns."""
     unit = F.normalize(query.to(codes.device).float(), dim=1)
     columns = max(1, BLOCK // max(1, len(query), codes.shape[1]))
     for first in range(0, len(codes), columns):
@@ -73,8 +74,8 @@ def precision_at_k(codes: Tensor, labels: Tensor, k: int = 10) -> Tensor:
 def ranks(codes: Tensor, query: Tensor, target: Tensor) -> Tensor:
     """(Q,) long: the place, from 1, of each query's own target among all codes and this target.
 
-    codes: (N, S), none of them a target; query, target: (Q, S). What is as alike counts as more alike, so that
-    codes that say nothing have the last place. Recall@k is the share of ranks up to k.
+    codes: (N, S), none of them a target; query, target: (Q, S). What is as alike counts as more alike, so
+    that codes that say nothing have the last place. Recall@k is the share of ranks up to k.
     """
     require_codes(codes, query)
     place = torch.ones(len(query), dtype=torch.long, device=codes.device)
@@ -82,9 +83,7 @@ def ranks(codes: Tensor, query: Tensor, target: Tensor) -> Tensor:
         rows = slice(first, first + QUERIES)
         own = F.cosine_similarity(query[rows].float(), target[rows].float(), dim=1).to(codes.device)
         for _, block in similarities(codes, query[rows]):
-            place[rows] += (block >= own[:, None] - 1e-6).sum(
-                dim=1
-            )  # both ways of computing round differently
+            place[rows] += (block >= own[:, None] - ROUNDING).sum(dim=1)
     return place
 
 

@@ -42,9 +42,8 @@ def tsne(unit: np.ndarray, seed: int) -> np.ndarray:
 def umap(unit: np.ndarray, seed: int) -> np.ndarray:
     library = needs("umap", "a UMAP map", "umap")
     neighbours = min(15, len(unit) - 1)
-    return library.UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1).fit_transform(
-        unit
-    )
+    reducer = library.UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1)
+    return reducer.fit_transform(unit)
 
 
 def kept_neighbours(codes: Tensor, place: Tensor, k: int = 10) -> float:

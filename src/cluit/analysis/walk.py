@@ -1,5 +1,7 @@
 """Walks through the style space, and how even they look (the paper's section 4.2, Figure 7)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def walk(start: Tensor, *ends: Tensor, frames: int) -> Tensor:
         raise UserError("a walk needs at least one end; name a reference")
     stops = torch.stack([start, *ends])
     share = torch.linspace(0, 1, frames, device=stops.device, dtype=stops.dtype)[:-1, None]
-    lines = [torch.lerp(a, b, share) for a, b in zip(stops[:-1], stops[1:], strict=True)]
+    lines = [torch.lerp(a, b, share) for a, b in pairwise(stops)]
     return torch.cat([*lines, stops[-1:]])
 
 
