@@ -1,0 +1,107 @@
+"""Labels, for scoring only: oracles learn them and scores are taken by them, no translator ever sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cluit.core.errors import UserError
+from cluit.data.dataset import Pictures
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of N pictures: the class of each, or which of C attributes it has."""
+
+    classes: tuple[str, ...]
+    """Names of the classes, or of the attributes."""
+    values: Tensor
+    """(N,) long, indices into ``classes``; of attributes (N, C) bool."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def multi(self) -> bool:
+        """Whether these are attributes, of which a picture has any number."""
+        return self.values.ndim == 2
+
+    def among(self, classes: Sequence[str]) -> "Labels":
+        """The same labels by the numbers that ``classes``, an oracle's, has for them.
+
+        Attributes that are not among them are left out. UserError for a class that is not among them, and for
+        an attribute of theirs that is not known here.
+        """
+        strange = sorted(set(classes) - set(self.classes) if self.multi else set(self.classes) - set(classes))
+        if strange and self.multi:
+            raise UserError(
+                f"the labels lack {listed(strange)}; there are {listed(self.classes)}: choose the attributes "
+                "that both have"
+            )
+        if strange:
+            raise UserError(
+                f"the pictures have the classes {listed(strange)}, which are not among {listed(classes)}; "
+                "take pictures of those classes alone"
+            )
+        if self.multi:
+            return Labels(
+                tuple(classes), self.values[:, [self.classes.index(name) for name in classes]].clone()
+            )
+        return Labels(
+            tuple(classes), torch.tensor([list(classes).index(name) for name in self.classes])[self.values]
+        )
+
+
+class Labelled:
+    """Pictures with their labels, which follow the pictures where an ImageFolder replaces damaged ones."""
+
+    def __init__(self, pictures: Pictures, labels: Labels) -> None:
+        """labels: one for each picture, in the order that the pictures have now."""
+        if len(pictures) != len(labels):
+            raise ValueError(f"{len(pictures)} pictures with {len(labels)} labels")
+        self.pictures, self.labels = pictures, labels
+        self._rows = (
+            {path: row for row, path in enumerate(pictures.paths)}
+            if isinstance(pictures, ImageFolder)
+            else {}
+        )
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """uint8 (N, 3, H, W), and their labels as in `Labels.values`."""
+        pixels = self.pictures.batch(indices)  # before the labels: what is found damaged is replaced for good
+        if isinstance(self.pictures, ImageFolder):
+            indices = [self._rows[self.pictures.paths[index]] for index in indices]
+        return pixels, self.labels.values[list(indices)]
+
+
+def class_labels(pictures: ImageFolder | Portraits) -> Labels:
+    """Of a folder, its first-level subfolders; of portraits, the species.
+
+    UserError for pictures outside all subfolders, and for fewer than two classes.
+    """
+    if "" in pictures.classes:
+        assert isinstance(pictures, ImageFolder)
+        first = pictures.paths[pictures.labels.index(pictures.classes.index(""))]
+        raise UserError(
+            f"{first} has no class; put every picture of {pictures.root} into a subfolder named after its "
+            "class, or give a table of attributes"
+        )
+    if len(pictures.classes) < 2:
+        where = pictures.root if isinstance(pictures, ImageFolder) else "portraits"
+        raise UserError(
+            f"{where} has only the class {pictures.classes[0]!r}; labels need at least two subfolders, or a "
+            "table of attributes"
+        )
+    return Labels(tuple(pictures.classes), torch.tensor(pictures.labels))
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """``a, b, c``, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
