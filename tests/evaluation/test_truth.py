@@ -9,11 +9,13 @@ from cluit.core.images import to_bytes, to_unit
 from cluit.data.portraits import draw
 from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.truth import (
+    Measured,
     TruthSet,
     correlation,
     held_out_pairs,
-    pixel_errors,
+    measure,
     ssim_map,
+    summary,
     trivial_answers,
 )
 
@@ -74,14 +76,28 @@ def test_a_recoloured_source_has_the_references_mean_and_spread() -> None:
     assert torch.isfinite(trivial_answers(flat, flat)["recoloured source"]).all()
 
 
-def test_errors_are_in_levels_and_part_by_the_face() -> None:
-    truths = torch.full((1, 3, 4, 4), 100, dtype=torch.uint8)
+def test_errors_are_in_levels_and_part_by_the_face(pairs: TruthSet, reader: FaceReader) -> None:
+    truths = torch.full((1, 3, 32, 32), 100, dtype=torch.uint8)
     outputs = truths.clone()
-    outputs[..., :1] = 130
-    outputs[..., 1:] = 90
-    face = torch.zeros(1, 4, 4, dtype=torch.bool)
-    face[..., :1] = True
-    assert pixel_errors(outputs, truths, face) == {"mae_face": 30, "mae_background": 10, "mae": 15}
+    outputs[..., :8] = 130
+    outputs[..., 8:] = 90
+    face = torch.zeros(1, 32, 32, dtype=torch.bool)
+    face[..., :8] = True
+    one = slice(0, 1)
+    scores = summary(
+        measure(outputs, truths, face, reader), pairs.structure[one], pairs.source_style[one], pairs.style[one]
+    )
+    assert (scores["mae_face"], scores["mae_background"], scores["mae"]) == (30, 10, 15)
+
+
+def test_measured_in_parts_they_score_as_measured_together(pairs: TruthSet, reader: FaceReader) -> None:
+    outputs = to_bytes((to_unit(pairs.sources) + to_unit(pairs.references)) / 2)
+    parts = [
+        measure(outputs[part], pairs.truths[part], pairs.face[part], reader)
+        for part in (slice(0, 64), slice(64, None))
+    ]
+    scores = summary(Measured.cat(parts), pairs.structure, pairs.source_style, pairs.style)
+    assert scores == pytest.approx(pairs.score_outputs(outputs, reader))
 
 
 def test_structural_similarity_is_its_formula(pairs: TruthSet) -> None:

@@ -1,5 +1,7 @@
 """The Fréchet distance between two clouds of features, whatever network they come from."""
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -7,19 +9,33 @@ from cluit.core.errors import UserError
 
 
 class Gaussian:
-    """Mean and covariance of all features added so far, in float64 on the CPU."""
+    """Mean and covariance of all features added so far, in float64 on the CPU.
+
+    The same rows added in the same blocks and order give the same Gaussian to the bit. Other blocks, another
+    order or a merge of parts change its sums by rounding alone, about 1e-15 of the largest of each.
+    """
 
     def __init__(self, dim: int) -> None:
         self.count = 0
         self.total = torch.zeros(dim, dtype=torch.float64)
         self.products = torch.zeros(dim, dim, dtype=torch.float64)
+        self._root: Tensor | None = None
 
-    def add(self, features: Tensor) -> "Gaussian":
+    def add(self, features: Tensor) -> Self:
         """features: (N, D). Returns itself."""
         features = features.detach().cpu().double()
         self.count += len(features)
         self.total += features.sum(dim=0)
-        self.products += features.T @ features
+        self.products.addmm_(features.T, features)
+        self._root = None
+        return self
+
+    def merge(self, other: "Gaussian") -> Self:
+        """Add all that ``other`` has seen. Returns itself."""
+        self.count += other.count
+        self.total += other.total
+        self.products += other.products
+        self._root = None
         return self
 
     @property
@@ -34,10 +50,16 @@ class Gaussian:
             raise UserError(f"a covariance needs at least 2 pictures, got {self.count}")
         return (self.products - self.count * torch.outer(self.mean, self.mean)) / (self.count - 1)
 
+    @property
+    def root(self) -> Tensor:
+        """(D, D): the covariance's symmetric root, kept until something is added: it is most of the work."""
+        if self._root is None:
+            values, vectors = torch.linalg.eigh(self.cov)
+            self._root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+        return self._root
+
 
 def frechet_distance(p: Gaussian, q: Gaussian) -> float:
-    """Squared 2-Wasserstein distance; FID when the features are Inception's."""
-    values, vectors = torch.linalg.eigh(p.cov)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    overlap = torch.linalg.eigvalsh(root @ q.cov @ root).clamp(min=0).sqrt().sum()
+    """Squared 2-Wasserstein distance; FID when the features are Inception's. ``p`` keeps its root."""
+    overlap = torch.linalg.eigvalsh(p.root @ q.cov @ p.root).clamp(min=0).sqrt().sum()
     return float((p.mean - q.mean).square().sum() + p.cov.trace() + q.cov.trace() - 2 * overlap)

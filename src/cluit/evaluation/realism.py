@@ -19,6 +19,8 @@ class RandomFeatures(nn.Module):
     the means of every channel after each convolution, so they say what there is but not where.
     """
 
+    name = "random"
+
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(SEED)

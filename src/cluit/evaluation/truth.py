@@ -4,8 +4,9 @@ A source's structure in a reference's style is drawn and compared, pixel by pixe
 the face reader tells whether pose and species arrived.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +21,59 @@ Translate = Callable[[Tensor, Tensor], Tensor]  # sources and references -> outp
 BATCH = 64
 
 
-def pixel_errors(outputs: Tensor, truths: Tensor, face: Tensor) -> dict[str, float]:
-    """Mean absolute error in levels of 0..255: over the face, the background and all pixels.
+class Measured(NamedTuple):
+    """N outputs beside their true translations; one entry, or row, per output."""
 
-    outputs, truths: uint8 (N, 3, S, S). face: bool (N, S, S). Means over all pixels of all pictures.
+    face_error: Tensor  # (N,) absolute error in levels of 0..255, summed over the pixels of the head
+    background_error: Tensor  # (N,) and over the others
+    face_pixels: Tensor  # (N,) how many these are
+    background_pixels: Tensor
+    face_similarity: Tensor  # (N,) structural similarity, summed over the pixels of the head
+    species: Tensor  # (N,) long, as the face reader sees it
+    pose: Tensor  # (N, 5), likewise
+
+    @classmethod
+    def cat(cls, parts: Sequence[Self]) -> Self:
+        return cls(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def measure(outputs: Tensor, truths: Tensor, face: Tensor, reader: FaceReader) -> Measured:
+    """outputs, truths: uint8 (N, 3, S, S); face: bool (N, S, S), the head in the truth."""
+    error = (outputs.float() - truths.float()).abs().mean(dim=1).double()
+    readings = [reader.read(to_unit(part)) for part in outputs.split(BATCH)]
+    return Measured(
+        (error * face).sum(dim=(1, 2)),
+        (error * ~face).sum(dim=(1, 2)),
+        face.sum(dim=(1, 2)),
+        (~face).sum(dim=(1, 2)),
+        (ssim_map(outputs, truths).double() * face).sum(dim=(1, 2)),
+        torch.cat([reading.species for reading in readings]),
+        torch.cat([reading.pose for reading in readings]),
+    )
+
+
+def summary(measured: Measured, structure: Structure, source_style: Style, style: Style) -> dict[str, float]:
+    """What the outputs come to: levels of 0..255, correlations and shares.
+
+    structure, source_style: the sources'; style: the references'; (N,) each.
+
+    mae_face, mae_background, mae: mean absolute error over all pixels of that kind of all pictures; ssim_face;
+    position, scale, tilt, turn: correlation of what the reader sees with the source's true pose (position:
+    the mean of x and y); species: share read as the reference's; species_of_source: share read as the
+    source's.
     """
-    error = (outputs.float() - truths.float()).abs().mean(dim=1)
+    face, background = measured.face_pixels.sum(), measured.background_pixels.sum()
+    face_error, background_error = measured.face_error.sum(), measured.background_error.sum()
+    follows = dict(zip(POSE, map(correlation, measured.pose.T, true_pose(structure).T), strict=True))
     return {
-        "mae_face": error[face].mean().item(),
-        "mae_background": error[~face].mean().item(),
-        "mae": error.mean().item(),
+        "mae_face": (face_error / face).item(),
+        "mae_background": (background_error / background).item(),
+        "mae": ((face_error + background_error) / (face + background)).item(),
+        "ssim_face": (measured.face_similarity.sum() / face).item(),
+        "position": (follows.pop("x") + follows.pop("y")) / 2,
+        **follows,
+        "species": (measured.species == style.species).float().mean().item(),
+        "species_of_source": (measured.species == source_style.species).float().mean().item(),
     }
 
 
@@ -91,6 +135,20 @@ class TruthSet:
     source_style: Style
     style: Style  # the references'
 
+    @classmethod
+    def of(cls, portraits: Portraits, sources: Tensor, references: Tensor) -> Self:
+        """The pairs of these pictures, (N,) long each."""
+        structure, style = portraits.structure[sources], portraits.style[references]
+        return cls(
+            sources=portraits.batch(sources),
+            references=portraits.batch(references),
+            truths=draw(structure, style, portraits.size),
+            face=face_mask(structure, style, portraits.size),
+            structure=structure,
+            source_style=portraits.style[sources],
+            style=style,
+        )
+
     def __len__(self) -> int:
         return len(self.sources)
 
@@ -110,24 +168,9 @@ class TruthSet:
         return self.score_outputs(self.answers(translate, device), reader)
 
     def score_outputs(self, outputs: Tensor, reader: FaceReader) -> dict[str, float]:
-        """outputs: uint8 (N, 3, S, S), one per pair. Levels of 0..255, correlations and shares:
-
-        mae_face, mae_background, mae; ssim_face; position, scale, tilt, turn: correlation of what the reader
-        sees with the source's true pose (position: the mean of x and y); species: share read as the
-        reference's; species_of_source: share read as the source's.
-        """
-        readings = [reader.read(to_unit(part)) for part in outputs.split(BATCH)]
-        species = torch.cat([reading.species for reading in readings])
-        pose = torch.cat([reading.pose for reading in readings])
-        follows = dict(zip(POSE, map(correlation, pose.T, true_pose(self.structure).T), strict=True))
-        return {
-            **pixel_errors(outputs, self.truths, self.face),
-            "ssim_face": ssim_map(outputs, self.truths)[self.face].mean().item(),
-            "position": (follows.pop("x") + follows.pop("y")) / 2,
-            **follows,
-            "species": (species == self.style.species).float().mean().item(),
-            "species_of_source": (species == self.source_style.species).float().mean().item(),
-        }
+        """The figures of ``summary``. outputs: uint8 (N, 3, S, S), one per pair."""
+        measured = measure(outputs, self.truths, self.face, reader)
+        return summary(measured, self.structure, self.source_style, self.style)
 
     def score_trivial(self, reader: FaceReader) -> dict[str, dict[str, float]]:
         """The same figures for each trivial answer."""
@@ -145,13 +188,4 @@ def held_out_pairs(count: int, size: int, seed: int = 0, split: str = "test") ->
     # Two neighbours are a pair where they differ. Five in six do, so that there are always more than enough.
     firsts = torch.arange(0, len(portraits), 2)
     firsts = firsts[species[firsts] != species[firsts + 1]][:count]
-    structure, style = portraits.structure[firsts], portraits.style[firsts + 1]
-    return TruthSet(
-        sources=portraits.batch(firsts),
-        references=portraits.batch(firsts + 1),
-        truths=draw(structure, style, size),
-        face=face_mask(structure, style, size),
-        structure=structure,
-        source_style=portraits.style[firsts],
-        style=style,
-    )
+    return TruthSet.of(portraits, firsts, firsts + 1)
