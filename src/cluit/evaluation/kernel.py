@@ -51,9 +51,7 @@ def kernel_distance(x: Tensor, y: Tensor, block: int = 100, seed: int = 0) -> Ke
     blocks = max(1, fewest // block)
     generator = torch.Generator().manual_seed(seed)
     parts = [torch.randperm(len(rows), generator=generator).tensor_split(blocks) for rows in (x, y)]
-    values = torch.tensor(
-        [squared_mmd(x[i], y[j]) for i, j in zip(*parts, strict=True)], dtype=torch.float64
-    )
+    values = torch.tensor([squared_mmd(x[i], y[j]) for i, j in zip(*parts, strict=True)], dtype=torch.float64)
     error = values.std().item() / blocks**0.5 if blocks > 1 else float("nan")
     return KernelDistance(
         values.mean().item(), error, blocks, (min(map(len, parts[0])), min(map(len, parts[1])))

@@ -41,7 +41,9 @@ class Pairs:
             raise UserError("pairs need at least one reference for each source")
         for source, row in zip(self.sources, self.references, strict=True):
             if source in row or len(set(row)) < len(row):
-                raise UserError(f"the references of {source} must be distinct, and none may be the source itself")
+                raise UserError(
+                    f"the references of {source} must be distinct, and none may be the source itself"
+                )
 
     @property
     def each(self) -> int:
@@ -81,7 +83,11 @@ class Pairs:
         if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
             raise UserError(f"{path} is no file of pairs of format version {FORMAT_VERSION}")
         sources, references = record.get("sources"), record.get("references")
-        if not _are_names(sources) or not isinstance(references, list) or not all(map(_are_names, references)):
+        if (
+            not _are_names(sources)
+            or not isinstance(references, list)
+            or not all(map(_are_names, references))
+        ):
             raise UserError(f"{path} is no file of pairs: it lacks lists of names")
         try:
             return cls(tuple(sources), tuple(map(tuple, references)))
