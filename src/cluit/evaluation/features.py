@@ -50,7 +50,8 @@ class TorchScriptFeatures:
         """name: the file's by default. UserError where the file is no such network."""
         self.network = _load_script(Path(path), torch.device(device))
         self.name = Path(path).stem if name is None else name
-        arguments = {argument.name for argument in self.network.forward.schema.arguments}
+        schema = self.network.forward.schema  # type: ignore[attr-defined]
+        arguments = {argument.name for argument in schema.arguments}
         self.options = {"return_features": True} if "return_features" in arguments else {}
         try:
             answer = self(torch.zeros(2, 3, 64, 64, device=device))
@@ -74,10 +75,9 @@ def inception(path: str | Path, device: str | torch.device = "cpu") -> TorchScri
     """The standard network of the FID: Inception-v3 of 2015-12-05 as TorchScript, its 2048 pooled features.
 
     path: the file ``inception-2015-12-05.pt`` that NVIDIA published with StyleGAN2-ADA, a translation of the
-    TensorFlow graph of the first FID (Heusel et al. 2017). It takes levels of 0..255, resizes to 299 px inside
-    as that graph did (bilinear, no antialiasing) and scales to [-1, 1) by itself; with
-    ``return_features=True`` it gives the features before the classifier. UserError where the file gives
-    another number of features.
+    TensorFlow graph of the first FID (Heusel et al. 2017). It takes levels of 0..255, resizes to 299 px as
+    that graph did (bilinear, no antialiasing) and scales to [-1, 1) by itself; with ``return_features=True``
+    it gives the features before the classifier. UserError where the file gives another number of features.
     """
     network = TorchScriptFeatures(path, "inception", device)
     if network.dim != INCEPTION_FEATURES:
@@ -136,8 +136,8 @@ def in_parts(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 def open_features(wanted: str, device: str | torch.device = "cpu") -> Features:
     """A network by what a user calls it.
 
-    wanted: ``random``; ``efficientnet-lite0``; ``inception:FILE`` or ``inception:URL#SHA256``, downloaded once
-    and checked; or a TorchScript file. UserError for the rest.
+    wanted: ``random``; ``efficientnet-lite0``; ``inception:FILE`` or ``inception:URL#SHA256``, which is
+    downloaded once and checked; or a TorchScript file. UserError for the rest.
     """
     if wanted == RandomFeatures.name:
         return RandomFeatures().to(device)
@@ -186,9 +186,7 @@ def _sha256(path: Path) -> str:
 
 def _load_script(path: Path, device: torch.device) -> torch.jit.ScriptModule:
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # TorchScript is on its way out of torch, but the FID's network is one
+        with warnings.catch_warnings():  # torch gives TorchScript up, but the FID's network is one
             warnings.simplefilter("ignore", DeprecationWarning)
             network = torch.jit.load(str(path), map_location=device)
     except (ValueError, RuntimeError) as error:

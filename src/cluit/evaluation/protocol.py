@@ -1,7 +1,7 @@
 """Who meets whom: every test picture as a source, each with ten random references of the same set.
 
-The paper's section 4: "each input image is translated using 10 reference images randomly sampled from the test
-set [...]. We use the same set of random reference images for all the competing approaches."
+The paper's section 4: "each input image is translated using 10 reference images randomly sampled from the
+test set [...]. We use the same set of random reference images for all the competing approaches."
 """
 
 import itertools
@@ -82,21 +82,14 @@ class Pairs:
             raise UserError(f"{path} is no file of pairs: {error}") from error
         if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
             raise UserError(f"{path} is no file of pairs of format version {FORMAT_VERSION}")
-        sources, references = record.get("sources"), record.get("references")
-        if (
-            not _are_names(sources)
-            or not isinstance(references, list)
-            or not all(map(_are_names, references))
-        ):
+        references = record.get("references")
+        rows = [record.get("sources"), *references] if isinstance(references, list) else [None]
+        if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in rows):
             raise UserError(f"{path} is no file of pairs: it lacks lists of names")
         try:
-            return cls(tuple(sources), tuple(map(tuple, references)))
+            return cls(tuple(rows[0]), tuple(map(tuple, rows[1:])))
         except UserError as error:
             raise UserError(f"{path} is no file of pairs: {error}") from error
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def random_pairs(names: Sequence[str], each: int = 10, seed: int = 0, limit: int | None = None) -> Pairs:
@@ -113,7 +106,7 @@ def random_pairs(names: Sequence[str], each: int = 10, seed: int = 0, limit: int
             f"{each} references for each source need at least {each + 1} pictures, there are {len(ordered)}; "
             "give more pictures, or fewer references each"
         )
-    sources = range(len(ordered))
+    sources = list(range(len(ordered)))
     if limit is not None and limit < len(ordered):
         sources = sorted(_distinct(limit, len(ordered), "sources", seed))
     others = [_distinct(each, len(ordered) - 1, "references", seed, source) for source in sources]

@@ -57,10 +57,10 @@ def summary(measured: Measured, structure: Structure, source_style: Style, style
 
     structure, source_style: the sources'; style: the references'; (N,) each.
 
-    mae_face, mae_background, mae: mean absolute error over all pixels of that kind of all pictures; ssim_face;
-    position, scale, tilt, turn: correlation of what the reader sees with the source's true pose (position:
-    the mean of x and y); species: share read as the reference's; species_of_source: share read as the
-    source's.
+    mae_face, mae_background, mae: mean absolute error over all pixels of that kind of all pictures;
+    ssim_face; position, scale, tilt, turn: correlation of what the reader sees with the source's true pose
+    (position: the mean of x and y); species: share read as the reference's; species_of_source: share read as
+    the source's.
     """
     face, background = measured.face_pixels.sum(), measured.background_pixels.sum()
     face_error, background_error = measured.face_error.sum(), measured.background_error.sum()
