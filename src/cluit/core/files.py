@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,6 +38,31 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the name ``out`` once it is complete.
+
+    Whatever fails leaves nothing. UserError where ``out`` holds something already or cannot be written.
+    """
+    out = out.resolve()
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"{out} exists already; choose a folder that does not, or an empty one")
+        if out == Path.cwd() or out.is_mount():  # neither can give way to the finished folder
+            raise UserError(f"{out} is in use as it is; name a new folder in it")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            yield unfinished
+            unfinished.chmod(0o755)
+            unfinished.replace(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        advice = "free some space" if error.errno in FULL else "choose another folder"
+        raise UserError(f"cannot write to {out}: {error.strerror or error}; {advice}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Labels, for scoring only: oracles learn them and scores are taken by them, no translator ever sees them."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -63,21 +64,31 @@ class Labelled:
         if len(pictures) != len(labels):
             raise ValueError(f"{len(pictures)} pictures with {len(labels)} labels")
         self.pictures, self.labels = pictures, labels
-        self._rows = (
-            {path: row for row, path in enumerate(pictures.paths)}
-            if isinstance(pictures, ImageFolder)
-            else {}
-        )
+        self.chosen: Sequence[int] = range(len(pictures))
+        paths = pictures.paths if isinstance(pictures, ImageFolder) else []
+        self._rows = {path: row for row, path in enumerate(paths)}
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.chosen)
+
+    @property
+    def values(self) -> Tensor:
+        """The labels of all, as in `Labels.values`."""
+        return self.labels.values[list(self.chosen)]
+
+    def part(self, chosen: Sequence[int]) -> "Labelled":
+        """Those of the pictures, in that order."""
+        part = copy(self)
+        part.chosen = [self.chosen[index] for index in chosen]
+        return part
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """uint8 (N, 3, H, W), and their labels as in `Labels.values`."""
-        pixels = self.pictures.batch(indices)  # before the labels: what is found damaged is replaced for good
+        rows = [self.chosen[index] for index in indices]
+        pixels = self.pictures.batch(rows)  # before the labels: what is found damaged is replaced for good
         if isinstance(self.pictures, ImageFolder):
-            indices = [self._rows[self.pictures.paths[index]] for index in indices]
-        return pixels, self.labels.values[list(indices)]
+            rows = [self._rows[self.pictures.paths[row]] for row in rows]
+        return pixels, self.labels.values[rows]
 
 
 def class_labels(pictures: ImageFolder | Portraits) -> Labels:

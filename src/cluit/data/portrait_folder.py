@@ -1,13 +1,11 @@
 """Portraits as an ordinary folder of pictures, with a table of all that is known of them."""
 
 import csv
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluit.core.errors import UserError
-from cluit.core.files import FULL
+from cluit.core.files import whole_folder
 from cluit.core.images import as_picture
 from cluit.data.factors import BACKGROUNDS, COATS, EYES, OCCLUDERS, PATTERNS, SPECIES, attributes
 from cluit.data.portraits import BLOCK, Portraits
@@ -55,23 +53,8 @@ def write_folder(
         coarse=coarse,
         cache_bytes=0,
     )
-    out = out.resolve()
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"{out} exists already; choose a folder that does not, or an empty one")
-        if out == Path.cwd() or out.is_mount():  # neither can give way to the finished folder
-            raise UserError(f"{out} is in use as it is; name a new folder in it")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
-            _write(portraits, unfinished, progress)
-            unfinished.chmod(0o755)
-            unfinished.replace(out)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        advice = "free some space" if error.errno in FULL else "choose another folder"
-        raise UserError(f"cannot write to {out}: {error.strerror or error}; {advice}") from error
+    with whole_folder(out) as folder:
+        _write(portraits, folder, progress)
 
 
 def refuse_unplain(label: str) -> None:
