@@ -91,6 +91,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ("trian x --out r", "unknown command cluit trian; did you mean cluit train?"),
         ("bench stpe", "unknown command cluit bench stpe; did you mean cluit bench step?"),
         ("train x --otu r", "unknown flag --otu; did you mean --out?"),
+        ("train --data x --out r", "DATA is given without a flag: leave out --data"),
         ("train x --out r --style-wieght=3", "unknown flag --style-wieght; did you mean --style-weight?"),
         ("train x --out r --no-such-thing", "unknown flag --no-such-thing"),
         ("methods --widht 3", "unknown flag --widht; did you mean --width?"),
@@ -206,7 +207,7 @@ def test_mistakes_of_training_are_one_sentence(
         "already holds other files": (folder, "--out", tmp_path / "occupied"),
         "is a file; choose a folder": (folder, "--out", tmp_path / "occupied" / "thesis.txt"),
         "cannot write": (folder, "--out", "/proc/run"),
-        "only 3 of 3 pictures": (tmp_path / "few", "--out", tmp_path / "run3"),
+        "only 3 pictures": (tmp_path / "few", "--out", tmp_path / "run3"),
         "portraits are drawn at 32, 64, 128, 256": (
             "portraits",
             "--out",

@@ -86,6 +86,13 @@ def test_a_constant_and_a_single_point_have_axes() -> None:
     assert "<svg" in report.curves("loss", {"a": [(0.0, 0.0)]})
 
 
+def test_a_single_point_is_seen_and_a_note_is_read() -> None:
+    chart = report.curves("loss", {"a": [(3.0, 1.0)], "b": [(1.0, 2.0), (2.0, 3.0)]}, note="less is <best>")
+    assert chart.count("<circle") == 1
+    assert chart.count("<path") == 1
+    assert "less is &lt;best&gt;" in chart
+
+
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_are_few_and_enclose_what_is_drawn(low: float, span: float) -> None:
     high = low + span * max(1, abs(low))

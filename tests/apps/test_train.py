@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from traces import logged, remembered
 
 from cluit.apps import monitor
 from cluit.apps.train import train
 from cluit.core.errors import UserError
 from cluit.engine.checkpoint import checkpoints, latest_checkpoint, load_checkpoint
-from cluit.engine.divergence import Diverged, tensors_in
+from cluit.engine.divergence import Diverged
 from cluit.engine.log import read_log
 from cluit.export import weights
 from cluit.methods import CONFIGS
@@ -60,19 +60,6 @@ def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six steps without a break."""
     with torch.random.fork_rng():
         return train(folder, out=tmp_path_factory.mktemp("runs") / "straight", **TINY)
-
-
-def remembered(run: Path) -> dict[str, Tensor]:
-    """Every tensor of the latest checkpoint."""
-    path = latest_checkpoint(run)
-    assert path is not None
-    return dict(tensors_in(load_checkpoint(path)))
-
-
-def logged(run: Path) -> list[dict[str, Any]]:
-    """The log without what no two runs share: times."""
-    times = ("seconds", "steps_per_second")
-    return [{k: v for k, v in entry.items() if k not in times} for entry in read_log(run / "log.jsonl")]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -290,8 +277,9 @@ def test_fine_tuning_begins_with_the_other_models_weights(
 def test_fine_tuning_networks_of_another_shape_is_refused(
     straight: Path, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"another shape; it has style_dim 16 \(here 24\)"):
-        train(folder, out=tmp_path / "run", init_from=straight, **{**TINY, "style_dim": 24})
+    """The message blames nothing that does not shape a network, such as the number of patches."""
+    with pytest.raises(UserError, match=r"another shape; it has style_dim 16 \(here 24\)$"):
+        train(folder, out=tmp_path / "run", init_from=straight, **{**TINY, "style_dim": 24, "patches": 1})
 
 
 def test_divergence_stops_the_run_and_leaves_the_last_good_checkpoint(folder: Path, tmp_path: Path) -> None:
@@ -310,8 +298,13 @@ def test_divergence_stops_the_run_and_leaves_the_last_good_checkpoint(folder: Pa
     ("number", "ending"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
 )
 def test_a_signal_saves_and_the_run_goes_on_as_if_there_had_been_none(
-    straight: Path, folder: Path, tmp_path: Path, number: signal.Signals, ending: type[BaseException]
+    folder: Path,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    number: signal.Signals,
+    ending: type[BaseException],
 ) -> None:
+    """After Ctrl-C there is also something to look at."""
     run = tmp_path / "run"
 
     def soon() -> None:
@@ -326,6 +319,9 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_there_had_been_none(
     thread.join()
     done = list(checkpoints(run))[-1]
     assert 2 <= done < 10_000
+    assert b"stopping after this step" in capfdbinary.readouterr().err
+    looked = (run / "grids" / f"step-{done:08d}.png").exists() and (run / "report.html").exists()
+    assert looked or number == signal.SIGTERM
     reference = train(folder, out=tmp_path / "reference", **{**TINY, "steps": done + 2})
     train(out=run, resume=True, steps=done + 2)
     a, b = remembered(run), remembered(reference)
@@ -349,8 +345,11 @@ def test_the_first_line_says_which_recipe_was_chosen_and_what_is_trained(
         "recipe small, which this machine can train · cluit at 32 px · cpu in float32 · "
         "26 pictures, 4 held out · steps 0 to 1"
     )
-    train(folder, out=tmp_path / "b", recipe="paper", **small)
-    assert capsys.readouterr().err.startswith("recipe paper · ")
+    train(folder, out=tmp_path / "b", recipe="paper", init_from=tmp_path / "a", **small)
+    told = capsys.readouterr().err
+    assert told.startswith("recipe paper · ")
+    assert f"from the weights of {tmp_path / 'a'}\n" in told
+    assert "takes weeks on a CPU" in told
 
 
 def test_curves_for_tensorboard_are_written_if_asked_for(folder: Path, tmp_path: Path) -> None:

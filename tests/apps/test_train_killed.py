@@ -10,31 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from traces import logged, remembered
 
 from cluit.core.chance import seed_step
 from cluit.core.images import as_picture
-from cluit.engine.checkpoint import is_whole, latest_checkpoint, load_checkpoint
-from cluit.engine.divergence import tensors_in
-from cluit.engine.log import read_log
+from cluit.engine.checkpoint import is_whole
 from cluit.export import weights
 from cluit.methods import CONFIGS
 
 KILLS = int(os.environ.get("CLUIT_KILLS", "5"))
-
-
-def remembered(run: Path) -> dict[str, Tensor]:
-    path = latest_checkpoint(run)
-    assert path is not None
-    return dict(tensors_in(load_checkpoint(path)))
-
-
-def logged(run: Path) -> list[dict[str, Any]]:
-    times = ("seconds", "steps_per_second")
-    return [{k: v for k, v in entry.items() if k not in times} for entry in read_log(run / "log.jsonl")]
 
 
 def assert_nothing_is_torn(run: Path) -> None:

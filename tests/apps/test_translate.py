@@ -62,7 +62,9 @@ def test_folders_give_a_folder_whose_names_say_both(
     out = tmp_path / "out"
     translate(model, sources, references, out=out, batch_size=4, precision="float32")
     assert names_in(out) == {f"{s}--{r}.png" for s in ("a", "b", "deep-a") for r in ("x", "y")}
-    assert "6 translations in" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "6 translations in" in told.out
+    assert "3 sources in the style of 2 references each: 6 pictures" in told.err
     one = tmp_path / "one.png"
     translate(model, sources / "b.jpg", references / "y.bmp", out=one, precision="float32")
     assert np.abs(pixels(one) - pixels(out / "b--y.png")).max() <= 1

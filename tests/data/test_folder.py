@@ -183,7 +183,7 @@ def test_too_few_good_pictures_is_one_sentence_at_the_start(ten: Path) -> None:
     with pytest.raises(UserError) as caught:
         ImageFolder(ten, 8, minimum=4)
     assert str(caught.value) == (
-        f"only 3 of 10 pictures under {ten} can be used, fewer than 4 "
+        f"only 3 of 10 pictures under {ten} can be used, at least 4 are needed "
         "(0.png: empty file; 1.png: empty file; 2.png: empty file)"
     )
     assert len(ImageFolder(ten, 8, minimum=3)) == 3
@@ -194,7 +194,7 @@ def test_too_few_good_pictures_is_one_sentence_when_it_shows_later(ten: Path) ->
     for i in range(9):
         damage(ten / f"{i}.png")
     dataset = ImageFolder(ten, 8)
-    with pytest.raises(UserError, match=r"only 1 of 10 pictures .* fewer than 2 \(0.png: truncated"):
+    with pytest.raises(UserError, match=r"only 1 of 10 pictures .* at least 2 are needed \(0.png: truncated"):
         dataset.batch(range(10))
 
 

@@ -124,12 +124,15 @@ def is_rule(row: str) -> bool:
 
 def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
     """UserError that names the flag which is nearest to one that ``command`` does not have."""
-    parameters = inspect.signature(command).parameters.values()
+    parameters = list(inspect.signature(command).parameters.values())
     names = {"help", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)}
+    placed = {one.name for one in parameters if one.kind is not one.KEYWORD_ONLY}
     if "settings" in names:
         names = names - {"settings"} | Settings.__annotations__.keys()
     for flag in itertools.takewhile(lambda word: word != "--", argv):
         name = flag[2:].split("=")[0].replace("-", "_")
+        if flag.startswith("--") and name in placed:
+            raise UserError(f"{name.upper()} is given without a flag: leave out --{name}")
         if flag.startswith("--") and not {name, name.removeprefix("no_")} & names:
             near = nearest(name, names).replace("_", "-")
             raise UserError(f"unknown flag {flag.split('=')[0]}; did you mean --{near}?")

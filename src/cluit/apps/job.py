@@ -109,11 +109,15 @@ class Job:
                 device=self.device,
                 stop=lambda: signals() or time.monotonic() > bar.deadline,
             )
-            if signals.received is None and done > start:
-                self.last_look(done, monitor)
-                self.harmless(self.page)(done, {}, self.average.translator)
+            if signals.received is None and done > start and done % run.score_every:
+                monitor.score(done, {}, self.average.translator)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
+            if (
+                signals.received != signal.SIGTERM and done > start
+            ):  # its sender may not wait
+                self.harmless(monitor.grid)(done, {}, self.average.translator)
+                self.harmless(self.page)(done, {}, self.average.translator)
         if done < run.steps:
             self.console.print(f"stopped at step {done} and saved; --resume goes on", highlight=False)
         if signals.received is not None:
@@ -146,15 +150,6 @@ class Job:
                 self.console.print(f"warning: step {done}: no grid or page ({reason})")
 
         return tried
-
-    def last_look(self, done: int, monitor: Monitor) -> None:
-        """A score and a grid of the last step, where the intervals have not brought them."""
-        for interval, hook in (
-            (self.settings.run.score_every, monitor.score),
-            (self.settings.run.grid_every, self.harmless(monitor.grid)),
-        ):
-            if done % interval:
-                hook(done, {}, self.average.translator)
 
     def log_to(self, writers: Sequence[Writer]) -> Hook:
         """A hook that writes the mean losses and the pace since its last call, and the learning rates."""

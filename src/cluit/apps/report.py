@@ -58,6 +58,7 @@ svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; stroke: none; }
 svg line { stroke: var(--line); stroke-width: 1; }
 svg path { fill: none; stroke-width: 2; }
+svg circle { fill: currentColor; }
 svg .raw { opacity: .35; stroke-width: 1; }
 .key { display: inline-block; margin-right: 1rem; }
 .key::before { content: ""; display: inline-block; width: 1.2em; height: 3px; margin-right: .4em;
@@ -126,8 +127,11 @@ def number(value: float, form: str = "") -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:{form}.3g}"
 
 
-def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> Html:
-    """Lines over one pair of axes, at most six. Noisy ones are drawn twice: raw, faint, and smoothed."""
+def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note: str = "") -> Html:
+    """Lines over one pair of axes, at most six. Noisy ones are drawn twice: raw, faint, and smoothed.
+
+    note: a line under the chart, for what the names do not say.
+    """
     finite = {name: [p for p in points if math.isfinite(p[1])] for name, points in series.items()}
     drawn = {name: thin(points) for name, points in finite.items() if points}
     if not drawn:
@@ -141,6 +145,9 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> H
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     def path(points: Points, kind: str) -> str:
+        if len(points) == 1:
+            x, y = at(*points[0])
+            return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
         places = "L".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))
         return f'<path class="{kind}" d="M{places}"/>'
 
@@ -154,7 +161,9 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step") -> H
         parts += [path(points, f"raw s{i % COLOURS}")] if smooth is not points else []
         parts.append(path(smooth, f"s{i % COLOURS}"))
     keys = "".join(f'<span class="key s{i % COLOURS}">{escape(name)}</span>' for i, name in enumerate(drawn))
-    legend = "" if list(drawn) == [title] else f"<figcaption>{keys}</figcaption>"
+    words = f"<div>{escape(note)}</div>" if note else ""
+    legend = words if list(drawn) == [title] else f"{keys}{words}"
+    legend = f"<figcaption>{legend}</figcaption>" if legend else ""
     return Html(
         f'<figure><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg>{legend}</figure>'

@@ -13,14 +13,32 @@ from cluit.core.machine import describe, pick_device
 from cluit.engine.log import read_log
 
 CHARTS = {
-    "Distance between real pictures and translations": ("realism",),
-    "How much outputs differ by source, by reference": ("source_effect", "reference_effect"),
-    "Error against the true translation, in levels of 255": ("mae", "mae_face", "mae_background"),
-    "How closely the pose follows the source (correlation)": ("position", "scale", "tilt", "turn"),
-    "Species that a judge sees in the translation (share)": ("species", "species_of_source"),
-    "Species read by a linear probe (share)": ("probe_features", "probe_style"),
+    "Distance between real pictures and translations": (
+        "realism: the Fréchet distance under a random network; lower is better, and the lowest is best/",
+        ("realism",),
+    ),
+    "How much outputs differ by source, by reference": (
+        "as a share of how much those differ themselves; at 0 the generator ignores them",
+        ("source_effect", "reference_effect"),
+    ),
+    "Error against the true translation, in levels of 255": (
+        "over all pixels, in the face, on the background; lower is better",
+        ("mae", "mae_face", "mae_background"),
+    ),
+    "How closely the pose follows the source (correlation)": (
+        "as the data set's judge reads it; 1 is best",
+        ("position", "scale", "tilt", "turn"),
+    ),
+    "Species that a judge sees in the translation (share)": (
+        "the reference's, which is right, and the source's",
+        ("species", "species_of_source"),
+    ),
+    "Species read by a linear probe (share)": (
+        "from what the critic judges style by, and from the style codes: what each has learned",
+        ("probe_features", "probe_style"),
+    ),
 }
-"""Held-out scores that are drawn together."""
+"""Held-out scores that are drawn together: what they are, and their names in the log."""
 
 Entry = Mapping[str, Any]
 
@@ -29,7 +47,8 @@ def write_run_page(run: Path, settings: Settings, done: int) -> None:
     """Write the page, and its twin for programs, from the run's log and its latest grid."""
     log = read_log(run / "log.jsonl")
     flat = settings.flat()
-    parts = [report.section("Losses", report.row(*losses(log)))]
+    none = report.paragraph(f"None yet: they are logged every {settings.run.log_every} steps.")
+    parts = [report.section("Losses", report.row(*losses(log)) if losses(log) else none)]
     if any("realism" in entry for entry in log):
         parts.insert(0, report.section("Held-out scores", *warnings(log), report.row(*held_out(log))))
     if pictures := sorted(path for path in (run / "grids").glob("step-*.png") if path.stem[5:].isdecimal()):
@@ -66,13 +85,13 @@ def losses(log: Sequence[Entry]) -> list[Html]:
 def held_out(log: Sequence[Entry]) -> list[Html]:
     """The charts of the scores that the log has."""
     known = {name for entry in log for name in entry}
-    return [chart(title, names, log) for title, names in CHARTS.items() if known & set(names)]
+    return [chart(title, names, log, note) for title, (note, names) in CHARTS.items() if known & set(names)]
 
 
-def chart(title: str, names: Sequence[str], log: Sequence[Entry]) -> Html:
+def chart(title: str, names: Sequence[str], log: Sequence[Entry], note: str = "") -> Html:
     """Some of the log's numbers by step."""
     series = {
         name: [(entry["step"], entry[name]) for entry in log if isinstance(entry.get(name), int | float)]
         for name in names
     }
-    return report.curves(title, series)
+    return report.curves(title, series, note=note)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,22 @@ def begin_with(job: Job, model: str) -> None:
             job.method.load_state_dict(state["method"])
             job.average.load_state_dict(state["average"])
     except RuntimeError as error:
-        own = job.settings.flat()
-        other = {name: value for name, value in card["config"].items() if own.get(name, value) != value}
-        differing = ", ".join(f"{name} {value} (here {own[name]})" for name, value in other.items())
+        differing = ", ".join(shape_settings(job.settings.config, card["config"]))
         raise UserError(f"the networks of {model} are of another shape; it has {differing}") from error
+
+
+def shape_settings(own: Any, other: Mapping[str, Any]) -> Iterator[str]:
+    """Of the settings in which ``other`` differs, those that give the networks another shape."""
+    shapes = shapes_of(own)
+    for name, value in other.items():
+        if value != getattr(own, name, value) and shapes_of(replace(own, **{name: value})) != shapes:
+            yield f"{name} {value} (here {getattr(own, name)})"
+
+
+def shapes_of(config: Any) -> dict[str, torch.Size]:
+    """Of everything that a method with this configuration remembers."""
+    with torch.device("meta"):
+        return {name: value.shape for name, value in config.build().state_dict().items()}
 
 
 def announce(
@@ -158,18 +171,26 @@ def announce(
     *,
     chosen: bool,
 ) -> None:
-    """The first line: what is trained, how and where; then what was skipped."""
-    recipe = f"recipe {settings.run.recipe}" + ("" if chosen else ", which this machine can train")
+    """The first line: what is trained, how and where; then what was skipped, and what to expect."""
+    of = settings.run
     parts = [
-        recipe,
-        f"{settings.run.method} at {settings.config.image_size} px",
-        f"{device.type} in {settings.run.precision}",
-        f"{len(data.train)} pictures, {len(data.held_out)} held out",
-        f"steps {start} to {settings.run.steps}"
-        if settings.run.minutes is None
-        else f"{settings.run.minutes:g} minutes from step {start}",
+        f"recipe {of.recipe}" + ("" if chosen else ", which this machine can train"),
+        f"{of.method} at {settings.config.image_size} px",
+        f"{device.type} in {of.precision}",
+        f"{counted(len(data.train), 'picture')}, {len(data.held_out)} held out",
+        f"steps {start} to {of.steps}"
+        if of.minutes is None
+        else f"{counted(of.minutes, 'minute')} from step {start}",
     ]
+    if start == 0 and of.init_from is not None:
+        parts.append(f"from the weights of {of.init_from}")
     console.print(" · ".join(parts))
     if count := len(data.skipped):
-        files = "file was" if count == 1 else "files were"
-        console.print(f"{count} {files} skipped, see {run / 'skipped.txt'}")
+        console.print(f"{counted(count, 'file')} skipped, see {run / 'skipped.txt'}")
+    if device.type == "cpu" and (of.recipe or "").startswith("paper"):
+        console.print("the paper's setting takes weeks on a CPU; --recipe small or small-64 takes hours")
+
+
+def counted(number: float, thing: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:g} {thing}" + ("" if number == 1 else "s")

@@ -60,6 +60,8 @@ def translate(
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     if grid:
         check_sheet(out, len(sources), len(references), painter.image_size)
+    if not grid:
+        announce(len(sources), len(references))
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         styles = encode_styles(painter, references, skipped)
         pairs = translations(painter, sources, styles, skipped)
@@ -80,6 +82,13 @@ def find(path: Path, skipped: dict[Path, str]) -> list[Path]:
     folder = ImageFolder(path, size=1, cache_bytes=0, minimum=1)
     skipped |= folder.skipped
     return folder.paths
+
+
+def announce(sources: int, references: int) -> None:
+    """How many pictures this will be, where they may be more than was thought of."""
+    if min(sources, references) > 1:
+        count = f"{sources:,} sources in the style of {references:,} references each"
+        print(f"{count}: {sources * references:,} pictures", file=sys.stderr, flush=True)
 
 
 def is_picture_name(path: Path) -> bool:

@@ -57,7 +57,9 @@ def describe(device: torch.device) -> str:
     """One line that names the machine beside a figure."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    return f"{cpu_model()} ({cpu_class()}, {torch.get_num_threads()} threads), torch {torch.__version__}"
+    threads = torch.get_num_threads()
+    busy = f"{threads} thread{'s' * (threads > 1)}"
+    return f"{cpu_model()} ({cpu_class()}, {busy}), torch {torch.__version__}"
 
 
 def cpu_model() -> str:

@@ -125,9 +125,10 @@ class ImageFolder:
         if not self._found and not self.skipped:
             raise UserError(f"no pictures under {self.root}; looked for {', '.join(SUFFIXES)}")
         first = "; ".join(f"{path.name}: {reason}" for path, reason in list(self.skipped.items())[:3])
+        found = f" of {self._found}" if self._good < self._found else ""
         raise UserError(
-            f"only {self._good} of {self._found} pictures under {self.root} can be used, "
-            f"fewer than {max(1, self.minimum)}" + (f" ({first})" if first else "")
+            f"only {self._good}{found} pictures under {self.root} can be used, "
+            f"at least {max(1, self.minimum)} are needed" + (f" ({first})" if first else "")
         )
 
 

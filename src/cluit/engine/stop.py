@@ -1,9 +1,14 @@
 """A run is stopped between steps, not within one."""
 
+import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
+
+STDERR = 2
+ACKNOWLEDGED = b"\nstopping after this step, then saving; another Ctrl-C stops at once, without saving\n"
 
 
 class StopSignals:
@@ -35,3 +40,7 @@ class StopSignals:
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+        with suppress(
+            OSError
+        ):  # not print, which may be what was interrupted
+            os.write(STDERR, ACKNOWLEDGED)
