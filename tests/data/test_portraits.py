@@ -38,7 +38,7 @@ def test_a_longer_data_set_begins_with_the_shorter_one() -> None:
 def test_the_drawings_are_those_that_models_were_trained_on() -> None:
     """A few means of a few pictures; a change of look needs new models and a new reader."""
     pictures = Portraits(64, 32, seed=0).batch(range(3)).float()
-    expected = [[199.165, 145.837, 122.013], [176.507, 140.375, 120.09], [210.485, 173.621, 156.402]]
+    expected = [[203.654, 149.466, 125.119], [179.65, 143.035, 122.362], [215.055, 175.99, 158.493]]
     assert torch.allclose(pictures.mean(dim=(2, 3)), torch.tensor(expected), atol=0.02)
 
 

@@ -100,9 +100,10 @@ def _draw(structure: Structure, style: Style, size: int) -> tuple[Tensor, Tensor
         sketch.fill(distance, FRONT[structure.occluder] * 0.6)
         sketch.fill(distance + LINE, FRONT[structure.occluder])
         head.silhouette = head.silhouette * (1 - sketch.cover(distance))
-    light = 1.03 - 0.07 * down - 0.06 * (across * across + down * down)
+    # The backdrop is even: light that falls off towards the edges would tell a crop where it was cut, so that
+    # the head's place and size could be learned as its style.
     backdrop = BACKDROP[style.background] * (1 + 0.05 * style.background_tone[:, None])
-    return sketch.render(backdrop[:, :, None, None] * light[:, None]), head.silhouette
+    return sketch.render(backdrop[:, :, None, None].expand(-1, -1, size, size)), head.silhouette
 
 
 def _occluder(across: Tensor, down: Tensor, structure: Structure) -> Tensor:
