@@ -6,10 +6,10 @@ test set [...]. We use the same set of random reference images for all the compe
 
 import itertools
 import json
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +83,7 @@ class Pairs:
         if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
             raise UserError(f"{path} is no file of pairs of format version {FORMAT_VERSION}")
         references = record.get("references")
-        rows = [record.get("sources"), *references] if isinstance(references, list) else [None]
+        rows: list[Any] = [record.get("sources"), *references] if isinstance(references, list) else [None]
         if not all(isinstance(row, list) and all(isinstance(name, str) for name in row) for row in rows):
             raise UserError(f"{path} is no file of pairs: it lacks lists of names")
         try:
@@ -129,48 +129,58 @@ def _distinct(count: int, below: int, *key: int | str) -> list[int]:
     return list(drawn)
 
 
-@torch.inference_mode()
 def style_codes(
     translator: Translator, pictures: Tensor, precision: torch.dtype = torch.float32, batch_size: int = 16
 ) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 (N, S) on the CPU."""
-    device = next(translator.parameters()).device
-    parts = []
-    for part in pictures.split(batch_size):
-        with _autocast(device, precision):
-            parts.append(translator.encode_style(_images(part, device)).float().cpu())
-    return torch.cat(parts)
+    return _encoded(translator, translator.encode_style, pictures, precision, batch_size).float().cpu()
+
+
+def structure_codes(
+    translator: Translator, pictures: Tensor, precision: torch.dtype = torch.float32, batch_size: int = 16
+) -> Tensor:
+    """uint8 (N, 3, H, W) -> (N, C, h, w) on the translator's device."""
+    return _encoded(translator, translator.encode_structure, pictures, precision, batch_size)
 
 
 @torch.inference_mode()
 def translations(
     translator: Translator,
-    sources: Tensor,
+    structures: Tensor,
     styles: Tensor,
     precision: torch.dtype = torch.float32,
     batch_size: int = 16,
 ) -> Tensor:
-    """Each source in each of its styles; the structure of a source is encoded once.
+    """Each structure in each of its styles.
 
-    sources: uint8 (P, 3, H, W); styles: (P, E, S), as of ``style_codes``. Returns uint8 (P, E, 3, H, W), on
-    the CPU.
+    structures: (P, C, h, w), as of ``structure_codes``; styles: (P, E, S), as of ``style_codes``. Returns
+    uint8 (P, E, 3, H, W), on the CPU.
     """
-    device = next(translator.parameters()).device
     count, each = styles.shape[:2]
-    with _autocast(device, precision):
-        structures = torch.cat(
-            [translator.encode_structure(_images(part, device)) for part in sources.split(batch_size)]
-        )
-        outputs = []
-        for pairs in torch.arange(count * each, device=device).split(batch_size):
-            codes = styles.flatten(0, 1).to(device)[pairs]
-            outputs.append(to_bytes(translator.decode(structures[pairs // each], codes)).cpu())
+    codes = styles.flatten(0, 1).to(structures.device)
+    outputs = []
+    for pairs in torch.arange(count * each, device=structures.device).split(batch_size):
+        with _autocast(structures.device, precision):
+            outputs.append(to_bytes(translator.decode(structures[pairs // each], codes[pairs])).cpu())
     return torch.cat(outputs).unflatten(0, (count, each))
 
 
-def _images(pixels: Tensor, device: torch.device) -> Tensor:
-    return to_unit(pixels.to(device)).contiguous(memory_format=torch.channels_last)
+@torch.inference_mode()
+def _encoded(
+    translator: Translator,
+    half: Callable[[Tensor], Tensor],
+    pictures: Tensor,
+    precision: torch.dtype,
+    batch_size: int,
+) -> Tensor:
+    device = next(translator.parameters()).device
+    parts = []
+    for part in pictures.split(batch_size):
+        images = to_unit(part.to(device)).contiguous(memory_format=torch.channels_last)
+        with _autocast(device, precision):
+            parts.append(half(images))
+    return torch.cat(parts)
 
 
-def _autocast(device: torch.device, precision: torch.dtype) -> torch.autocast | nullcontext[None]:
-    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+def _autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)

@@ -1,0 +1,93 @@
+"""Work divided among processes, results in the order of the work."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cluit.core.errors import UserError
+
+AHEAD = 2  # calls waiting per process, beside the one it works on
+
+
+class Ask(Protocol):
+    """Calls one method of a worker with each of the arguments; results come in their order."""
+
+    def __call__(self, method: str, arguments: Iterable[Sequence[Any]], /) -> Iterator[Any]: ...
+
+
+@contextmanager
+def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
+    """What asks ``worker`` itself or, of several processes, as many workers of their own.
+
+    make: a picklable function that gives another ``worker``; called once in each process. Each process has its
+    share of the threads. Results do not depend on ``processes`` as far as a worker's do not on its threads.
+    """
+    if processes < 1:
+        raise UserError(f"somebody has to do the work; give at least 1 worker, not {processes}")
+    if processes == 1:
+        yield lambda method, arguments: (getattr(worker, method)(*one) for one in arguments)
+        return
+    threads = max(1, torch.get_num_threads() // processes)
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(make, threads))
+
+    def ask(method: str, arguments: Iterable[Sequence[Any]]) -> Iterator[Any]:
+        ahead = deque[Future[Any]]()
+        for one in arguments:
+            ahead.append(pool.submit(_call, method, as_arrays(tuple(one))))
+            if len(ahead) > processes * (1 + AHEAD):
+                yield as_tensors(ahead.popleft().result())
+        while ahead:
+            yield as_tensors(ahead.popleft().result())
+
+    try:
+        yield ask
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died, of too little memory perhaps; take fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: Any = None
+
+
+def _start(make: Callable[[], Any], threads: int) -> None:
+    global _worker
+    torch.set_num_threads(threads)
+    _worker = make()
+
+
+def _call(method: str, arguments: tuple[Any, ...]) -> Any:
+    return as_arrays(getattr(_worker, method)(*as_tensors(arguments)))
+
+
+def as_arrays(value: Any) -> Any:
+    """Tensors in tuples, lists and dictionaries as arrays, which travel by value: shared memory may be small."""
+    return _each(value, Tensor, lambda tensor: tensor.cpu().numpy())
+
+
+def as_tensors(value: Any) -> Any:
+    """The way back."""
+    return _each(value, np.ndarray, torch.from_numpy)
+
+
+def _each(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: _each(one, kind, function) for key, one in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_each(one, kind, function) for one in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_each(one, kind, function) for one in value)
+    return value
