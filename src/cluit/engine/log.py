@@ -170,7 +170,7 @@ class ProgressBar:
     ) -> None:
         self.bar.stop()
 
-    def __call__(self, t: int, metrics: Metrics, translator: Translator) -> None:
+    def __call__(self, t: int, metrics: Metrics, translator: Translator | None = None) -> None:
         if time.monotonic() - self.marks[-1][0] < self.pause and t != self.total:
             return
         self.marks.append((time.monotonic(), t))

@@ -1,0 +1,143 @@
+"""The page of `cluit oracle`: what the oracle sees and what it does not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cluit.apps import report
+from cluit.apps.report import LEFT, RIGHT, WIDTH, Html, label
+from cluit.evaluation.marks import Marks
+
+BAR, GAP = 9, 8  # heights, in the units of a chart
+NAMES = LEFT + 70  # where bars begin: names stand before it
+
+
+def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
+    """record: as beside the page. test, grey: marks on the test pictures, as they are and without colours."""
+    kind = "attributes" if test.multi else "classes"
+    settings, minutes = record["settings"], record["seconds"]["training"] / 60
+    lead = (
+        f"{record['network']} at {settings['image_size']} px, trained for {minutes:.1f} minutes "
+        f"({record['trials'][-1]['step']:,} steps) on {record['pictures']:,} pictures of {settings['data']}, "
+        f"on {record['machine']}. {verdict(test, grey)}"
+    )
+    shares = {"as they are": test.each(), "grey": grey.each()}
+    sections = [
+        report.section(
+            "Accuracy",
+            report.row(bars("Share right" if test.multi else "Share of each class seen right", shares)),
+            attributes_table(test, grey) if test.multi else classes_table(test, grey),
+        )
+    ]
+    if not test.multi:
+        sections.append(report.section("What is taken for what", confusion(test)))
+    sections += [
+        report.section("Training", report.row(*curves(record["trials"]))),
+        report.section("Settings", settings_table(record)),
+    ]
+    return report.page(f"An oracle of {len(test.classes)} {kind}", lead, *sections)
+
+
+def verdict(test: Marks, grey: Marks) -> str:
+    """The figures, and what those on grey pictures mean."""
+    what = "of the attributes" if test.multi else "of the classes"
+    text = (
+        f"Of {test.pictures:,} pictures that it never saw it names {test.accuracy:.1%} {what} right, and "
+        f"{grey.accuracy:.1%} once they have lost their colours"
+    )
+    if test.multi:
+        return f"{text}, where an attribute that is a colour cannot be seen."
+    chance = 1 / len(test.classes)
+    lost = (test.balanced - grey.balanced) / max(test.balanced - chance, 1e-9)
+    if lost > 0.5:
+        return f"{text}: it sees little but colour, so do not trust it; train it with a higher --grey."
+    return f"{text}: colour alone is not what it sees."
+
+
+def classes_table(test: Marks, grey: Marks) -> Html:
+    pictures = test.counts.sum(dim=1).tolist()
+    rows = [["all", test.pictures, test.accuracy, grey.accuracy]]
+    rows += [
+        [name, count, test.each()[name], grey.each()[name]]
+        for name, count in zip(test.classes, pictures, strict=True)
+    ]
+    return report.table(["class", "pictures", "seen right", "in grey"], percent(rows), strong=1)
+
+
+def attributes_table(test: Marks, grey: Marks) -> Html:
+    have = (test.counts[:, 1].sum(dim=1) / test.pictures).tolist()
+    commoner = [max(share, 1 - share) for share in have]
+    rows = [["mean", "", sum(commoner) / len(have), test.accuracy, test.balanced, grey.accuracy]]
+    rows += [
+        [name, share, most, test.each()[name], test.each_balanced()[name], grey.each()[name]]
+        for name, share, most in zip(test.classes, have, commoner, strict=True)
+    ]
+    note = (
+        "Commoner: the share right of whoever always says what more pictures are. Balanced: the mean of the "
+        "shares right of pictures with and without the attribute, of which that answer has 50%."
+    )
+    header = ["attribute", "have it", "commoner", "right", "balanced", "in grey"]
+    return report.table(header, percent(rows), note, strong=1)
+
+
+def percent(rows: list[list[Any]]) -> list[list[Any]]:
+    """Shares as text; NaN, of no pictures, as a dash."""
+    return [
+        [("–" if cell != cell else f"{cell:.1%}") if isinstance(cell, float) else cell for cell in row]
+        for row in rows
+    ]
+
+
+def confusion(test: Marks) -> Html:
+    rows = [[name, *row] for name, row in zip(test.classes, test.counts.tolist(), strict=True)]
+    note = "Numbers of pictures: what is there by row, what the oracle sees by column."
+    return report.table(["is \\ seen as", *test.classes], rows, note)
+
+
+HELD_BACK = "Balanced accuracy on training pictures held back"
+
+
+def curves(trials: list[Mapping[str, Any]]) -> list[Html]:
+    losses = [(trial["step"], trial["loss"]) for trial in trials]
+    shares = [(trial["step"], trial["marks"]["balanced"]) for trial in trials]
+    return [report.curves("Loss", {"Loss": losses}), report.curves(HELD_BACK, {HELD_BACK: shares})]
+
+
+def settings_table(record: Mapping[str, Any]) -> Html:
+    rows = [[name, ", ".join(v) if isinstance(v, list) else str(v)] for name, v in record["settings"].items()]
+    rates = record["pictures_per_second"]
+    rows += [[f"pictures a second, {name}", f"{rate:,.0f}"] for name, rate in rates.items()]
+    rows += [["files skipped", str(len(record["skipped"]))]]
+    return report.table(["setting", "value"], rows)
+
+
+def bars(title: str, series: Mapping[str, Mapping[str, float]]) -> Html:
+    """Shares from 0 to 1 as bars that lie below each other: by name, and for each name one of each series."""
+    names = list(next(iter(series.values())))
+    pitch = len(series) * BAR + GAP
+    height = len(names) * pitch + 24
+
+    def at(share: float) -> float:
+        return NAMES + share * (WIDTH - RIGHT - NAMES)
+
+    parts = [label(at(share), height - 6, f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
+    for x in map(at, (0.0, 0.5, 1.0)):
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 20}"/>')
+    for i, name in enumerate(names):
+        top = i * pitch + GAP / 2
+        parts.append(label(NAMES - 6, top + (pitch - GAP) / 2 + 4, shortened(name), "end"))
+        for j, shares in enumerate(series.values()):
+            if shares[name] == shares[name]:  # of no pictures there is no share
+                parts.append(
+                    f'<rect class="s{j}" fill="currentColor" stroke="none" x="{NAMES}" '
+                    f'y="{top + j * BAR:.1f}" height="{BAR - 1}" width="{at(shares[name]) - NAMES:.1f}"/>'
+                )
+    keys = "".join(f'<span class="key s{j}">{report.escape(name)}</span>' for j, name in enumerate(series))
+    return Html(
+        f'<figure><strong>{report.escape(title)}</strong><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{report.escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
+    )
+
+
+def shortened(name: str, most: int = 16) -> str:
+    """What fits beside a bar."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
