@@ -27,8 +27,8 @@ class Ask(Protocol):
 def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
     """What asks ``worker`` itself or, of several processes, as many workers of their own.
 
-    make: a picklable function that gives another ``worker``; called once in each process. Each process has its
-    share of the threads. Results do not depend on ``processes`` as far as a worker's do not on its threads.
+    make: a picklable function that gives another ``worker``; called once in each process, which has its share
+    of the threads. Results depend on ``processes`` only as far as a worker's depend on its threads.
     """
     if processes < 1:
         raise UserError(f"somebody has to do the work; give at least 1 worker, not {processes}")
@@ -72,7 +72,7 @@ def _call(method: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def as_arrays(value: Any) -> Any:
-    """Tensors in tuples, lists and dictionaries as arrays, which travel by value: shared memory may be small."""
+    """Tensors in tuples, lists and dictionaries as arrays: these travel by value, not by shared memory."""
     return _each(value, Tensor, lambda tensor: tensor.cpu().numpy())
 
 

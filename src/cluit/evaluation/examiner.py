@@ -5,7 +5,7 @@ work among any number of examiners.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cluit.core.images import to_bytes, to_unit
 from cluit.core.types import Translator
-from cluit.data.dataset import Pictures
+from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 from cluit.evaluation.features import Features
 from cluit.evaluation.oracle import Oracle
@@ -57,7 +57,12 @@ class Clock:
     def running(self, stage: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+        self.add({stage: time.perf_counter() - began})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """What another clock counted."""
+        for stage, spent in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Examiner:
     """The model and all that judges it, on one device."""
 
     translator: Translator
-    sets: Sequence[Pictures]
+    sets: Sequence[ImageFolder | Portraits]
     """The test pictures and, where distances are to others, those real ones."""
     networks: Sequence[Features]
     oracle: Oracle | None = None

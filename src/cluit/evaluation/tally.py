@@ -23,8 +23,11 @@ class Tally:
     """
 
     def __init__(self, crowds: Sequence[Crowd], near: Tensor | None = None) -> None:
-        """crowds: one per network, empty. near: features of real pictures (M, D) under the first network, from
-        which the distance of each output to its nearest is wanted."""
+        """
+        crowds: one per network, empty.
+        near: real pictures' features under the first network (M, D), where each output's distance to its
+            nearest is wanted.
+        """
         self.crowds, self._near = crowds, near
         self._diversity = [list[Tensor]() for _ in crowds]
         self._structure, self._nearest = list[Tensor](), list[Tensor]()

@@ -1,0 +1,189 @@
+"""The page of an evaluation: scores beside the trivial answers', one table for each feature network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from cluit.apps import report
+from cluit.apps.failures import Shown
+from cluit.apps.report import Html
+from cluit.core.images import as_picture, grid
+from cluit.evaluation.examiner import MODEL
+
+ROWS, COLUMNS = 6, 5  # of the grid: sources, and references of each
+TRUTH = {
+    "mae": "error",
+    "mae_face": "face",
+    "mae_background": "background",
+    "ssim_face": "similarity",
+    "position": "position",
+    "scale": "scale",
+    "tilt": "tilt",
+    "turn": "turn",
+    "species": "species",
+}
+"""Scores against the true translation, and what the table calls them."""
+
+
+def write(path: Path, record: Mapping[str, Any], shown: Shown) -> None:
+    """The page and its JSON twin."""
+    report.write(path, document(record, shown), record)
+
+
+def document(record: Mapping[str, Any], shown: Shown) -> str:
+    settings, test, scores = record["settings"], record["test"], record["scores"]
+    lead = (
+        f"{settings['model']} on {settings['data']}: {test['sources']:,} sources, each in the style of "
+        f"{test['each']} random references of the same {test['pictures']:,} test pictures, never of itself: "
+        f"{test['sources'] * test['each']:,} translations. Below the model stand answers that take no "
+        "learning; a score that they reach too says little."
+    )
+    sections = [
+        report.section("Translations", translations(shown)),
+        report.section("What the outputs show", what_is_shown(record)),
+        *([report.section("Accuracy by class", accuracy(record))] if record["oracle"] else []),
+        *[report.section(f"Distances under {name}", *distances(name, record)) for name in record["networks"]],
+        *([report.section("Against the true translation", truths(scores))] if scores[MODEL]["truth"] else []),
+        report.section("To know", *map(report.paragraph, record["notes"])) if record["notes"] else Html(""),
+        report.section("Where the time went", times(record)),
+    ]
+    return report.page("Evaluation", lead, *sections)
+
+
+def translations(shown: Shown) -> Html:
+    """A grid of the first pairs, spread over the sources."""
+    rows = torch.linspace(0, len(shown.sources) - 1, ROWS).long().unique().tolist()
+    columns = range(min(COLUMNS, shown.references.shape[1]))
+    lines = list[list[torch.Tensor]]()
+    for row in rows:
+        triples = [shown.triple(row, column) for column in columns]
+        blank = torch.full_like(triples[0][0], 255)
+        lines += [[blank, *(reference for _, reference, _ in triples)]]
+        lines += [[triples[0][0], *(output for _, _, output in triples)]]
+    sheet: Image.Image = as_picture(grid(lines))
+    caption = "Each second row: a source at the left, then its translations; above them their references."
+    return report.figure(sheet, caption, max(1, 64 // shown.examiner.translator.image_size))
+
+
+def what_is_shown(record: Mapping[str, Any]) -> Html:
+    """Translation accuracy and structure kept."""
+    header = ["answer", *(["accuracy"] if record["oracle"] else []), "structure kept"]
+    rows = [
+        [name, *([one["oracle"]["accuracy"]] if record["oracle"] else []), one["structure_kept"]]
+        for name, one in record["scores"].items()
+    ]
+    note = (
+        "Structure kept: correlation of edge directions with the source's, 1 for the source itself; a true "
+        "change of shape lowers it too."
+    )
+    if oracle := record["oracle"]:
+        own, grey = ((oracle[key] or {}).get("accuracy") for key in ("test", "grey"))
+        note = (
+            f"Accuracy: share of outputs in which the oracle ({oracle['name']}) sees what the reference is. "
+            f"It is itself right on {share(own)} of real test pictures, and on {share(grey)} of them without "
+            f"colours. {note}"
+        )
+    return report.table(header, rows, note, strong=1)
+
+
+def share(value: float | None) -> str:
+    return "an unknown share" if value is None else f"{value:.1%}"
+
+
+def accuracy(record: Mapping[str, Any]) -> Html:
+    """The paper's Figure 5: translation accuracy of each class or attribute."""
+    own = ((record["oracle"]["test"] or {}).get("each")) or {}
+    series = {MODEL: record["scores"][MODEL]["oracle"]["each"]}
+    if "recoloured source" in record["scores"]:
+        series["recoloured source"] = record["scores"]["recoloured source"]["oracle"]["each"]
+    if own:
+        series["the oracle on real pictures"] = own
+    return bars("Share of outputs with the reference's", series)
+
+
+def bars(title: str, series: Mapping[str, Mapping[str, float | None]]) -> Html:
+    """Horizontal bars of shares, a group for each name, a colour for each series."""
+    names = list(next(iter(series.values())))
+    width, left, right, thick = report.WIDTH, 130, 44, 9
+    step = thick * len(series) + 10
+    height = step * len(names)
+    parts = []
+    for i, name in enumerate(names):
+        parts.append(report.label(left - 6, step * i + step / 2 + 1, name[:20], "end"))
+        for j, values in enumerate(series.values()):
+            value = values.get(name)
+            if value is None:
+                continue
+            top, length = step * i + thick * j, value * (width - left - right)
+            parts.append(
+                f'<rect class="s{j}" style="fill: currentColor; stroke: none" x="{left}" y="{top}" '
+                f'width="{length:.1f}" height="{thick - 1}"/>'
+            )
+            parts.append(report.label(left + length + 4, top + thick - 1, f"{value:.0%}", "start"))
+    keys = "".join(f'<span class="key s{j}">{report.escape(name)}</span>' for j, name in enumerate(series))
+    return Html(
+        f'<figure><strong>{report.escape(title)}</strong><svg viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{report.escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
+    )
+
+
+def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
+    """Of every answer to the real pictures under one network; and class by class."""
+    found = {answer: one["networks"][name] for answer, one in record["scores"].items()}
+    kernel = found[MODEL]
+    has_mean = kernel["mean_class_frechet"] is not None
+    mean = ["mean Fréchet by class"] if has_mean else []
+    header = ["answer", *mean, "Fréchet", "kernel × 1000", "±", "diversity"]
+    rows = [
+        [
+            answer, *([one["mean_class_frechet"]] if has_mean else []), one["frechet"], 1000 * one["kernel"],
+            1000 * one["kernel_error"], one["diversity"],
+        ]
+        for answer, one in found.items()
+    ]  # fmt: skip
+    note = (
+        f"Distances of the outputs to {record['test']['real']:,} real pictures under {name} "
+        f"({record['networks'][name]:,} features); lower is better, and values under another network have "
+        f"nothing to do with these. Kernel: unbiased squared MMD, the mean and its standard error over "
+        f"{kernel['kernel_blocks']} blocks of {kernel['kernel_block'][0]} real pictures and "
+        f"{kernel['kernel_block'][1]} outputs. Diversity: mean distance between two outputs of one source."
+    )
+    parts = [report.table(header, rows, note, strong=1)]
+    if has_mean:
+        classes = list(kernel["class_frechet"])
+        lines = [[answer, *(one["class_frechet"][c] for c in classes)] for answer, one in found.items()]
+        note = "Fréchet distance by the reference's class, to the real pictures of that class."
+        parts.append(report.table(["answer", *classes], lines, note, strong=1))
+    return parts
+
+
+def truths(scores: Mapping[str, Any]) -> Html:
+    rows = [[name, *(one["truth"][key] for key in TRUTH)] for name, one in scores.items()]
+    note = (
+        "Portraits are drawn, so the true translation of every pair is known. Error: mean absolute "
+        "difference from it, in levels of 255, over the whole picture, over the face and over the "
+        "background. Similarity: structural, in the face, 1 at best. Position to turn: correlation of the "
+        "head's pose, as a judge reads it, with the source's. Species: share read as the reference's."
+    )
+    return report.table(["answer", *TRUTH.values()], rows, note, strong=1)
+
+
+def times(record: Mapping[str, Any]) -> Html:
+    timing = record["timings"]
+    rows: Sequence[Sequence[object]] = [
+        *[[f"test pictures: {stage}", seconds] for stage, seconds in timing["looking"].items()],
+        *[[f"pairs: {stage}", seconds] for stage, seconds in timing["judging"].items()],
+        ["distances", timing["distances"]],
+        ["in all, by the clock", timing["wall"]],
+    ]
+    rates = timing["pictures_per_second"]
+    memory = timing["peak_memory"].get("process")
+    note = (
+        f"Seconds, summed over {record['settings']['workers']} processes, on {record['machine']}. "
+        f"{rates['decode']:.0f} translations, {rates['features']:.0f} feature vectors a second of their stage"
+        + (f"; at most {memory / 2**20:,.0f} MiB in the main process." if memory else ".")
+    )
+    return report.table(["stage", "seconds"], rows, note)
