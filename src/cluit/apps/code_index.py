@@ -1,0 +1,108 @@
+"""Style codes kept in a file: used again for the same model and pictures, made anew for any others."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from cluit.apps.api import Painter
+from cluit.apps.gallery import Gallery
+from cluit.core.errors import UserError
+from cluit.core.files import atomic_file, disk_errors
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class CodeIndex:
+    """Codes of pictures: FILE.safetensors has the numbers, FILE.names.json says of which pictures."""
+
+    names: Sequence[str]
+    codes: Tensor
+    """(N, S) float32, one per name."""
+    tie: Mapping[str, str]
+    """What the codes depend on, see `tie`."""
+    graph: Tensor | None = None
+    """An `ApproximateIndex` as bytes, where one was made."""
+
+    def write(self, path: Path) -> None:
+        """Both files, each whole or as it was."""
+        card = {"format_version": FORMAT, "tie": dict(self.tie), "names": list(self.names)}
+        tensors = {"codes": self.codes.contiguous()} | ({} if self.graph is None else {"graph": self.graph})
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        numbers = to_bytes(tensors, {"tie": json.dumps(dict(self.tie))})
+        for target, data in ((path, numbers), (card_of(path), json.dumps(card).encode())):
+            with atomic_file(target) as file:
+                file.write(data)
+
+
+def card_of(path: Path) -> Path:
+    """The file of names beside an index."""
+    return path.with_suffix(".names.json")
+
+
+def read_index(path: Path) -> CodeIndex:
+    """What ``write`` wrote; one whose writing was interrupted is tied to nothing.
+
+    UserError for whatever else is there: it is not ours to replace.
+    """
+    wrong = UserError(f"{path} is there and no index of cluit; choose another --index")
+    try:
+        card = json.loads(card_of(path).read_bytes())
+        with safe_open(path, framework="pt") as file:
+            tie = json.loads((file.metadata() or {})["tie"])
+            codes = file.get_tensor("codes")
+            graph = file.get_tensor("graph") if "graph" in file.keys() else None  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(card, dict) or card.get("format_version") != FORMAT or not isinstance(tie, dict):
+        raise wrong
+    names = card.get("names")
+    if card.get("tie") != tie or not isinstance(names, list) or len(names) != len(codes):
+        return CodeIndex([], torch.empty(0, 1), {})
+    return CodeIndex(names, codes, tie, graph)
+
+
+def tie(painter: Painter, gallery: Gallery) -> dict[str, str]:
+    """What codes depend on, in the words in which a change of it is told."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(painter.translator.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return {
+        "model": digest.hexdigest(),
+        "pictures": gallery.fingerprint(),
+        "precision": str(painter.dtype).removeprefix("torch."),
+    }
+
+
+def codes_of(painter: Painter, gallery: Gallery, path: Path | None) -> tuple[CodeIndex, bool]:
+    """The codes of all pictures that can be read, and whether they come from the index at ``path``.
+
+    An index of another model, other pictures or another precision is made anew, which is said in a line.
+    """
+    if path is None:
+        good, codes = gallery.encode(painter, range(len(gallery)))
+        return CodeIndex([gallery.names[i] for i in good], codes, {}), False
+    if path.suffix != SUFFIX:
+        raise UserError(f"an index is a {SUFFIX} file; name it --index {path.with_suffix(SUFFIX)}")
+    wanted = tie(painter, gallery)
+    if path.exists() or card_of(path).exists():
+        index = read_index(path)
+        changed = [name for name, value in wanted.items() if index.tie.get(name) != value]
+        if not changed:
+            return index, True
+        reason = f"is of another {', another '.join(changed)}" if index.tie else "was not finished"
+        print(f"the index {path} {reason}; it is made anew", flush=True)
+    good, codes = gallery.encode(painter, range(len(gallery)))
+    index = CodeIndex([gallery.names[i] for i in good], codes, wanted)
+    index.write(path)
+    return index, False

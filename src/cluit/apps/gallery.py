@@ -1,0 +1,115 @@
+"""The pictures that an analysis looks through: a folder's, or portraits, each with a name and a class."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from cluit.apps.api import Painter
+from cluit.apps.pictures import PORTRAITS, shuffled
+from cluit.core.errors import UserError
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
+
+AT_ONCE = 64
+
+
+class Gallery:
+    """Pictures of one size by number. What turns out to be damaged is left out wherever it is asked for.
+
+    names: relative to the folder, with forward slashes; of portraits as `cluit data portraits` names them.
+    classes: the first-level subfolders or the species; none where there are fewer than two.
+    labels: (N,) long, indices into ``classes``.
+    """
+
+    def __init__(self, pictures: ImageFolder | Portraits) -> None:
+        self.pictures = pictures
+        self.classes: list[str] = pictures.classes if len(pictures.classes) > 1 else []
+        self.labels = torch.tensor(pictures.labels)
+        if isinstance(pictures, ImageFolder):
+            self.names = [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
+        else:
+            self.names = [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, numbers: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Those of ``numbers`` whose pictures can be read, and their pictures, uint8 (N, 3, S, S)."""
+        pixels = self.pictures.batch(numbers)
+        if isinstance(self.pictures, Portraits):
+            return list(numbers), pixels
+        # A folder puts another picture in a damaged one's place; here every picture stands for itself.
+        root, paths = self.pictures.root, self.pictures.paths
+        good = [place for place, i in enumerate(numbers) if paths[i] == root / self.names[i]]
+        return [numbers[place] for place in good], pixels[good]
+
+    def batches(self, numbers: Sequence[int], note: str) -> Iterator[tuple[list[int], Tensor]]:
+        """`read` some at a time, behind a progress bar with this note."""
+        with progress() as bar:
+            task = bar.add_task(note, total=len(numbers))
+            for first in range(0, len(numbers), AT_ONCE):
+                yield self.read(numbers[first : first + AT_ONCE])
+                bar.advance(task, len(numbers[first : first + AT_ONCE]))
+
+    def encode(self, painter: Painter, numbers: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Those of ``numbers`` that can be read and their style codes, (N, S) on the CPU."""
+        good, codes = list[int](), list[Tensor]()
+        for readable, pixels in self.batches(numbers, "encoding"):
+            if readable:
+                good += readable
+                codes.append(painter.styles(list(pixels)).cpu())
+        return good, torch.cat(codes)
+
+    def fingerprint(self) -> str:
+        """Of names and contents: what changes a picture, its name or its number changes this."""
+        digest = hashlib.blake2b(f"{self.pictures.size}\n".encode(), digest_size=16)
+        if isinstance(self.pictures, Portraits):
+            digest.update(f"portraits test {len(self)}".encode())
+            return digest.hexdigest()
+        for name in self.names:
+            path = self.pictures.root / name
+            try:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "blake2b").digest()
+            except OSError as error:
+                raise UserError(f"cannot read {path}: {error.strerror}; leave it out or mend it") from error
+            digest.update(name.encode(errors="surrogateescape") + b"\n" + content)
+        return digest.hexdigest()
+
+    def sample(self, count: int) -> list[int]:
+        """At most ``count`` numbers, spread over all by a fixed chance, in order."""
+        return sorted(shuffled(len(self))[:count])
+
+
+def open_gallery(data: str | Path, size: int, count: int) -> Gallery:
+    """The folder ``data``, or ``count`` held-out portraits where it is the word for them, at ``size`` pixels.
+
+    UserError where there are fewer than two pictures.
+    """
+    if str(data) == PORTRAITS:
+        if count < 2:
+            raise UserError(f"an analysis needs at least 2 portraits, got {count}")
+        return Gallery(Portraits(count, size, split="test"))
+    return Gallery(ImageFolder(data, size))
+
+
+def progress() -> Progress:
+    """Bars on standard error, where that is a terminal."""
+    return Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def free_folder(out: Path, *names: str) -> Path:
+    """``out`` as a folder for these files. UserError where it is something else or has one of them."""
+    out = out.expanduser()
+    taken = [out] if os.path.lexists(out) and not out.is_dir() else []
+    taken += [out / name for name in names if os.path.lexists(out / name)]
+    if taken:
+        raise UserError(f"{taken[0]} is already there; choose another --out")
+    return out

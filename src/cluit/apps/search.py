@@ -1,0 +1,199 @@
+"""`cluit search`: the pictures of a folder whose style is most like a query's (the paper's Figure 6)."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cluit.analysis.extras import needs
+from cluit.analysis.neighbours import ApproximateIndex, nearest, require_count
+from cluit.apps import report, retrieval
+from cluit.apps.api import as_square, load
+from cluit.apps.code_index import CodeIndex, codes_of
+from cluit.apps.gallery import Gallery, free_folder, open_gallery, progress
+from cluit.apps.search_page import document, rows_of
+from cluit.apps.thumbnails import sheet
+from cluit.apps.translate import write_picture
+from cluit.core.errors import UserError
+from cluit.core.machine import describe
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
+
+PAGE, TWIN, SHEET = "index.html", "index.json", "sheet.png"
+EXAMPLES = 6  # queries where none is given
+MOST_SHOWN = 100  # neighbours of one query
+CHECKED = 100  # codes whose exact neighbours an approximate search is compared with
+
+
+@dataclass(frozen=True)
+class Query:
+    """A picture whose neighbours are looked for."""
+
+    name: str
+    picture: Tensor
+    """uint8 (3, S, S)."""
+    own: int = -1
+    """Its own row among the codes, which it must not find; -1 for a picture from elsewhere."""
+
+
+def search(
+    model: str | Path,
+    data: str | Path,
+    query: Sequence[str | Path] = (),
+    *,
+    out: str | Path,
+    k: int = 10,
+    index: str | Path | None = None,
+    approximate: bool = False,
+    features: str | None = None,
+    count: int = 1000,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int = 16,
+) -> dict[str, Any]:
+    """Write a sheet of the ``k`` nearest styles of each query, a page and its JSON, which is returned.
+
+    data: a folder, or the word portraits: ``count`` held-out ones. query: pictures; one that lies in the
+    folder does not find itself. Without any, the first picture of each class asks, up to ``EXAMPLES``.
+    index: a file that keeps the codes, see `code_index`. approximate: search by a graph, with faiss.
+    features: the network of a baseline, see `open_features`. UserError for what the user can mend.
+    """
+    if not 1 <= k <= MOST_SHOWN:
+        raise UserError(f"a search shows from 1 to {MOST_SHOWN} neighbours, not {k}; choose another --k")
+    if approximate:
+        needs("faiss", "an approximate search", "search")
+    folder, kept = free_folder(Path(out), PAGE, TWIN, SHEET), Path(index).expanduser() if index else None
+    painter = load(model, device=device, precision=precision, batch_size=batch_size)
+    pictures = [(Path(path), as_square(Path(path).expanduser(), painter.image_size)) for path in query]
+    gallery = open_gallery(data, painter.image_size, count)
+    require_count(k, len(gallery) - 1)
+    network = retrieval.open_baseline(features, painter.device)
+
+    marks = [time.perf_counter()]
+    codes, reused = codes_of(painter, gallery, kept)
+    graph = open_graph(codes, kept) if approximate else None
+    marks.append(time.perf_counter())
+    queries = given(pictures, gallery, codes) if query else examples(gallery, codes)
+    asking = painter.styles([query.picture for query in queries]).cpu()
+    found = neighbours(codes.codes, asking, torch.tensor([query.own for query in queries]), k, graph)
+    marks.append(time.perf_counter())
+    scores, compared = score(retrieval.Compared(painter, gallery, codes.names, codes.codes, network), gallery)
+    if graph is not None:
+        scores["approximate_recall"] = agreement(codes.codes, graph, k)
+    marks.append(time.perf_counter())
+
+    record: dict[str, Any] = {
+        "settings": {
+            "model": str(model), "data": str(data), "k": k, "index": kept and str(kept),
+            "approximate": approximate, "features": network.name, "precision": str(painter.dtype)[6:],
+        },
+        "machine": describe(painter.device),
+        "pictures": len(codes.names),
+        "compared": compared,
+        "index": "reused" if reused else "made",
+        "queries": [
+            {"query": query.name, "nearest": answer}
+            for query, answer in zip(queries, answers(found, codes, gallery), strict=True)
+        ],
+        "scores": scores,
+        "seconds": {
+            name: end - start
+            for name, start, end in zip(("codes", "search", "scores"), marks[:-1], marks[1:], strict=True)
+        },
+    }  # fmt: skip
+    rows = rows_of(record["queries"], [query.picture for query in queries], gallery)
+    write_picture(folder / SHEET, sheet(rows))
+    report.write(folder / PAGE, document(record, rows), record)
+    print(*retrieval.sentences(scores), f"page: {(folder / PAGE).resolve()}", sep="\n")
+    return record
+
+
+def given(pictures: Sequence[tuple[Path, Tensor]], gallery: Gallery, codes: CodeIndex) -> list[Query]:
+    """The user's own; one that is among the gallery's is known by its place."""
+    row = {name: number for number, name in enumerate(codes.names)}
+    queries = []
+    for path, picture in pictures:
+        own = -1
+        if isinstance(gallery.pictures, ImageFolder):
+            root, place = gallery.pictures.root.resolve(), path.expanduser().resolve()
+            if place.is_relative_to(root):
+                own = row.get(place.relative_to(root).as_posix(), -1)
+        queries.append(Query(str(path), picture, own))
+    return queries
+
+
+def examples(gallery: Gallery, codes: CodeIndex) -> list[Query]:
+    """The first picture of each class, or the first few of all."""
+    number = {name: i for i, name in enumerate(gallery.names)}
+    rows = list(range(len(codes.names)))
+    if gallery.classes:
+        labels = [int(gallery.labels[number[name]]) for name in codes.names]
+        rows = [labels.index(label) for label in range(len(gallery.classes)) if label in labels]
+    chosen = {number[codes.names[row]]: row for row in rows[:EXAMPLES]}
+    readable, pictures = gallery.read(list(chosen))
+    return [
+        Query(gallery.names[i], picture, chosen[i]) for i, picture in zip(readable, pictures, strict=True)
+    ]
+
+
+def open_graph(codes: CodeIndex, path: Path | None) -> ApproximateIndex:
+    """From the index where it has one, else made, and kept there."""
+    if codes.graph is not None:
+        return ApproximateIndex.restored(codes.graph)
+    with progress() as bar:
+        task = bar.add_task("linking neighbours", total=len(codes.names))
+        graph = ApproximateIndex(codes.codes, lambda done: bar.update(task, completed=done))
+    if path is not None:
+        replace(codes, graph=graph.stored()).write(path)
+    return graph
+
+
+def neighbours(
+    codes: Tensor, asking: Tensor, own: Tensor, k: int, graph: ApproximateIndex | None
+) -> tuple[Tensor, Tensor]:
+    """Similarities and rows of the codes, (Q, k), of those that are not a query's own."""
+    if graph is None:
+        return nearest(codes, asking, k, without=own)
+    similarity, found = graph.nearest(asking, k + 1)
+    if (found < 0).any():
+        raise UserError(f"the approximate search found fewer than {k} neighbours; leave out --approximate")
+    order = (found == own[:, None]).byte().argsort(dim=1, stable=True)[:, :k]  # itself goes last
+    return similarity.gather(1, order), found.gather(1, order)
+
+
+def agreement(codes: Tensor, graph: ApproximateIndex, k: int) -> float:
+    """The share of true neighbours that the graph finds, over some codes spread evenly over all."""
+    some = codes[:: -(-len(codes) // CHECKED)]
+    _, exact = nearest(codes, some, k)
+    _, found = graph.nearest(some, k)
+    return (found[:, :, None] == exact[:, None]).any(dim=2).float().mean().item()
+
+
+def score(compared: retrieval.Compared, gallery: Gallery) -> tuple[dict[str, Any], int]:
+    """What the search is worth, and by how many pictures that was measured."""
+    poses = {}
+    if isinstance(gallery.pictures, Portraits):
+        poses = retrieval.pose_invariance(compared, gallery.pictures)
+    precision = retrieval.precision_by_class(compared, gallery.classes)
+    return {"precision_at_10": precision, "another_pose": poses}, len(compared.numbers)
+
+
+def answers(
+    found: tuple[Tensor, Tensor], codes: CodeIndex, gallery: Gallery
+) -> list[list[Mapping[str, Any]]]:
+    """For each query its neighbours, best first: name, similarity and, where there are classes, the class."""
+    number = {name: i for i, name in enumerate(gallery.names)}
+
+    def answer(similarity: float, row: int) -> Mapping[str, Any]:
+        name = codes.names[row]
+        known = {"class": gallery.classes[gallery.labels[number[name]]]} if gallery.classes else {}
+        return {"name": name, "similarity": similarity, **known}
+
+    return [
+        [answer(*pair) for pair in zip(*row, strict=True)]
+        for row in zip(*(values.tolist() for values in found), strict=True)
+    ]
