@@ -10,6 +10,7 @@ from pathlib import Path
 from cluit.apps import report
 from cluit.apps.oracle_page import document
 from cluit.apps.pictures import PORTRAITS
+from cluit.apps.train import memory_errors
 from cluit.core.errors import UserError
 from cluit.core.files import whole_folder
 from cluit.core.machine import describe, pick_device, pick_precision
@@ -80,7 +81,7 @@ def make_oracle(
     }
     with whole_folder(out) as folder:
         began = time.monotonic()
-        with bar_of(course) as bar:
+        with memory_errors(place), bar_of(course) as bar:
             oracle, trials = train_oracle(
                 learned, course, depth=depth, width=width, image_size=image_size,
                 device=place, dtype=dtype, progress=lambda step, loss: bar(step, {"loss": loss}),
@@ -91,7 +92,7 @@ def make_oracle(
             "grey": examine(oracle, examined, grey=True, dtype=dtype),
         }
         seconds = {"training": middle - began, "examination": time.monotonic() - middle}
-        learned_from = trials[-1].step * batch_size
+        pictures = {"training": trials[-1].step * batch_size, "examination": 2 * len(examined)}
         record = {
             "settings": {**settings, **oracle.config},
             "machine": describe(place),
@@ -101,10 +102,7 @@ def make_oracle(
             **{name: mark.record() for name, mark in marks.items()},
             "trials": [{**vars(trial), "marks": trial.marks.record()} for trial in trials],
             "seconds": seconds,
-            "pictures_per_second": {
-                "training": learned_from / seconds["training"],
-                "examination": 2 * len(examined) / seconds["examination"],
-            },
+            "pictures_per_second": {name: count / seconds[name] for name, count in pictures.items()},
         }
         report.write(folder / PAGE, document(record, marks["test"], marks["grey"]), record)
         save_oracle(folder, oracle, report.finite(record))

@@ -88,7 +88,7 @@ def train_oracle(
 
     Classes count alike however many pictures they have (cross-entropy weighted by 1/frequency). Attributes
     have a plain binary cross-entropy each, so that the share of right answers is as high as can be.
-    The same arguments give the same weights on one machine, where the course has no limit of time.
+    The same arguments give the same weights on the CPU of one machine, if the course has no limit of time.
     UserError where a class or an attribute has no example to learn from, and where the loss is not finite.
     """
     device = torch.device(device)
