@@ -39,16 +39,18 @@ def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
 
 def verdict(test: Marks, grey: Marks) -> str:
     """The figures, and what those on grey pictures mean."""
-    what = "of the attributes" if test.multi else "of the classes"
-    text = (
-        f"Of {test.pictures:,} pictures that it never saw it names {test.accuracy:.1%} {what} right, and "
-        f"{grey.accuracy:.1%} once they have lost their colours"
-    )
+    seen = f"Of {test.pictures:,} pictures that it never saw"
     if test.multi:
-        return f"{text}, where an attribute that is a colour cannot be seen."
-    chance = 1 / len(test.classes)
-    lost = (test.balanced - grey.balanced) / max(test.balanced - chance, 1e-9)
-    if lost > 0.5:
+        return (
+            f"{seen} it tells rightly whether they have an attribute in {test.accuracy:.1%} of the cases, "
+            f"and in {grey.accuracy:.1%} once they have lost their colours, which some attributes are."
+        )
+    text = (
+        f"{seen} it names the class of {test.accuracy:.1%} rightly, and of {grey.accuracy:.1%} once they "
+        "have lost their colours"
+    )
+    above_chance, kept = (marks.balanced - 1 / len(test.classes) for marks in (test, grey))
+    if kept < above_chance / 2:
         return f"{text}: it sees little but colour, so do not trust it; train it with a higher --grey."
     return f"{text}: colour alone is not what it sees."
 
@@ -104,6 +106,7 @@ def curves(trials: list[Mapping[str, Any]]) -> list[Html]:
 
 def settings_table(record: Mapping[str, Any]) -> Html:
     rows = [[name, ", ".join(v) if isinstance(v, list) else str(v)] for name, v in record["settings"].items()]
+    rows = [[name, "–" if text in ("None", "inf") else text] for name, text in rows]
     rates = record["pictures_per_second"]
     rows += [[f"pictures a second, {name}", f"{rate:,.0f}"] for name, rate in rates.items()]
     rows += [["files skipped", str(len(record["skipped"]))]]
@@ -128,12 +131,13 @@ def bars(title: str, series: Mapping[str, Mapping[str, float]]) -> Html:
         for j, shares in enumerate(series.values()):
             if shares[name] == shares[name]:  # of no pictures there is no share
                 parts.append(
-                    f'<rect class="s{j}" fill="currentColor" stroke="none" x="{NAMES}" '
+                    f'<rect class="s{j}" style="fill: currentColor; stroke: none" x="{NAMES}" '
                     f'y="{top + j * BAR:.1f}" height="{BAR - 1}" width="{at(shares[name]) - NAMES:.1f}"/>'
                 )
     keys = "".join(f'<span class="key s{j}">{report.escape(name)}</span>' for j, name in enumerate(series))
     return Html(
-        f'<figure><strong>{report.escape(title)}</strong><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<figure style="max-width: 34rem"><strong>{report.escape(title)}</strong>'
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{report.escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
     )
 
