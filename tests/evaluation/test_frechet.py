@@ -1,4 +1,4 @@
-"""The Fréchet distance: against its closed forms and against scipy's matrix root."""
+"""The Fréchet distance: against its closed forms, scipy's matrix root and torchmetrics."""
 
 import numpy as np
 import pytest
@@ -42,6 +42,44 @@ def test_it_agrees_with_the_matrix_root_of_scipy() -> None:
         covs[0] + covs[1] - 2 * scipy.linalg.sqrtm(covs[0] @ covs[1]).real
     )
     assert frechet_distance(p, q) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("rows", [40, 400])
+def test_it_agrees_with_torchmetrics_with_fewer_rows_than_features_too(rows: int) -> None:
+    image = pytest.importorskip("torchmetrics.image.fid")
+    a, b = torch.randn(rows, 64) @ torch.randn(64, 64), torch.randn(rows, 64) @ torch.randn(64, 64) + 1
+    (mean_a, cov_a), (mean_b, cov_b) = ((x.double().mean(dim=0), x.double().T.cov()) for x in (a, b))
+    expected = image._compute_fid(mean_a, cov_a, mean_b, cov_b).item()
+    assert frechet_distance(gaussian(a), gaussian(b)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_known_gaussians_have_their_closed_form() -> None:
+    """Of diagonal covariances: |m - n|² + Σ (√a - √b)²; rows on the axes have such exactly."""
+    a, b = torch.tensor([1.0, 4.0, 9.0]).double(), torch.tensor([4.0, 1.0, 0.25]).double()
+    mean = torch.tensor([1.0, -2.0, 0.5]).double()
+
+    def crossed(variances: torch.Tensor) -> torch.Tensor:
+        count = 2 * len(variances)
+        corners = torch.diag((variances * (count - 1) / 2).sqrt())
+        return torch.cat([corners, -corners])
+
+    found = frechet_distance(gaussian(crossed(a)), gaussian(crossed(b) + mean))
+    expected = mean.square().sum() + (a.sqrt() - b.sqrt()).square().sum()
+    assert found == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_merged_parts_are_the_whole_but_for_rounding() -> None:
+    points = 5 + torch.randn(90, 7)
+    parts = [gaussian(part) for part in points.split(25)]
+    merged = Gaussian(7)
+    for part in parts:
+        merged.merge(part)
+    torch.testing.assert_close(merged.cov, gaussian(points).cov, rtol=1e-12, atol=1e-12)
+    assert merged.count == 90
+    other = gaussian(torch.randn(50, 7))
+    before = frechet_distance(merged, other)
+    merged.merge(gaussian(torch.randn(40, 7)))
+    assert frechet_distance(merged, other) < before
 
 
 def test_parts_add_up_to_the_whole() -> None:

@@ -85,7 +85,10 @@ def test_errors_are_in_levels_and_part_by_the_face(pairs: TruthSet, reader: Face
     face[..., :8] = True
     one = slice(0, 1)
     scores = summary(
-        measure(outputs, truths, face, reader), pairs.structure[one], pairs.source_style[one], pairs.style[one]
+        measure(outputs, truths, face, reader),
+        pairs.structure[one],
+        pairs.source_style[one],
+        pairs.style[one],
     )
     assert (scores["mae_face"], scores["mae_background"], scores["mae"]) == (30, 10, 15)
 

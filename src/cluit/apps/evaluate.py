@@ -174,8 +174,8 @@ def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[s
         counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
         if min(counts) <= network.dim:
             warnings.append(
-                f"Fréchet distances under {network.name} are too large: a class has only {min(counts):,} "
-                f"pictures for {network.dim:,} features. Compare them at equal numbers of pictures alone; "
+                f"Fréchet distances under {network.name} are biased upwards: a class has only "
+                f"{min(counts):,} pictures for {network.dim:,} features. Compare them at equal numbers of pictures alone; "
                 "the kernel distance has no such bias."
             )
     return warnings

@@ -140,7 +140,7 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     rows = [
         [
             answer, *([one["mean_class_frechet"]] if has_mean else []), one["frechet"], 1000 * one["kernel"],
-            1000 * one["kernel_error"], one["diversity"],
+            thousandfold(one["kernel_error"]), one["diversity"],
         ]
         for answer, one in found.items()
     ]  # fmt: skip
@@ -158,6 +158,10 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
         note = "Fréchet distance by the reference's class, to the real pictures of that class."
         parts.append(report.table(["answer", *classes], lines, note, strong=1))
     return parts
+
+
+def thousandfold(error: float | None) -> float:
+    return float("nan") if error is None else 1000 * error
 
 
 def truths(scores: Mapping[str, Any]) -> Html:

@@ -60,7 +60,7 @@ def distances(real: Crowd, made: Crowd, classes: Sequence[str], seed: int = 0) -
 
     frechet: of all; class_frechet: by class, of those with at least two pictures on either side;
     mean_class_frechet: the mean of these (the paper's mFID), None where there are not two such classes;
-    kernel, kernel_error, kernel_blocks, kernel_block: see `kernel_distance`.
+    kernel, kernel_error (None of one block), kernel_blocks, kernel_block: see `kernel_distance`.
     """
     by_class = {
         name: frechet_distance(p, q)
@@ -73,7 +73,7 @@ def distances(real: Crowd, made: Crowd, classes: Sequence[str], seed: int = 0) -
         "class_frechet": by_class,
         "mean_class_frechet": sum(by_class.values()) / len(by_class) if len(by_class) > 1 else None,
         "kernel": kernel.value,
-        "kernel_error": kernel.error,
+        "kernel_error": None if kernel.blocks == 1 else kernel.error,
         "kernel_blocks": kernel.blocks,
         "kernel_block": list(kernel.block),
     }

@@ -192,4 +192,4 @@ def _load_script(path: Path, device: torch.device) -> torch.jit.ScriptModule:
     except (ValueError, RuntimeError) as error:
         reason = "there is no such file" if not path.is_file() else "it is no TorchScript"
         raise UserError(f"cannot load the feature network {path}: {reason}") from error
-    return network.eval().requires_grad_(False)
+    return network.eval()

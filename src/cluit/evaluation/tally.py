@@ -17,10 +17,7 @@ from cluit.evaluation.truth import Measured, summary
 
 
 class Tally:
-    """One answer. Each `add` takes the next sources with all of their references.
-
-    The same blocks in the same order give the same scores to the bit, whoever worked on them.
-    """
+    """One answer. Each `add` takes the next sources with all of their references."""
 
     def __init__(self, crowds: Sequence[Crowd], near: Tensor | None = None) -> None:
         """

@@ -1,0 +1,59 @@
+"""Work divided among processes comes back in its order, whatever it holds."""
+
+import os
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from cluit.apps.crew import as_arrays, as_tensors, crew
+from cluit.core.errors import UserError
+
+
+class Pair(NamedTuple):
+    number: int
+    rows: list[Any]
+
+
+class Squarer:
+    """A worker; importable, so that another process can make one."""
+
+    def square(self, number: int, rows: Tensor) -> dict[str, Pair]:
+        return {"pair": Pair(number**2, [rows * number, None])}
+
+    def fail(self) -> None:
+        raise UserError("this cannot be done")
+
+    def vanish(self) -> None:
+        os._exit(1)
+
+
+def asked(processes: int) -> list[Any]:
+    with crew(Squarer(), Squarer, processes) as ask:
+        return list(ask("square", ((number, torch.arange(3) + number) for number in range(9))))
+
+
+def test_two_processes_answer_as_one_in_order() -> None:
+    alone, together = asked(1), asked(2)
+    for number, (a, b) in enumerate(zip(alone, together, strict=True)):
+        assert a["pair"].number == b["pair"].number == number**2
+        assert isinstance(b["pair"], Pair)
+        assert torch.equal(a["pair"].rows[0], b["pair"].rows[0])
+        assert b["pair"].rows[1] is None
+
+
+def test_a_workers_mistake_and_its_death_are_one_sentence() -> None:
+    with pytest.raises(UserError, match="cannot be done"), crew(Squarer(), Squarer, 2) as ask:
+        list(ask("fail", [()]))
+    with pytest.raises(UserError, match="worker process died"), crew(Squarer(), Squarer, 2) as ask:
+        list(ask("vanish", [()]))
+    with pytest.raises(UserError, match="at least 1 worker"), crew(Squarer(), Squarer, 0):
+        pass
+
+
+def test_arrays_and_back_changes_nothing() -> None:
+    value = Pair(3, [torch.randn(2, 2), None])
+    back = as_tensors(as_arrays({"a": (value, "text")}))
+    assert torch.equal(back["a"][0].rows[0], value.rows[0])
+    assert back["a"][1] == "text"

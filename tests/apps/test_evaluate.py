@@ -1,0 +1,245 @@
+"""The protocol from the command's side: what is written, what is said, and what does not depend on what."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cluit.apps import evaluation_set
+from cluit.apps.evaluate import evaluate
+from cluit.core.errors import UserError
+from cluit.core.images import as_picture
+from cluit.data.factors import SPECIES
+from cluit.data.folder import ImageFolder
+from cluit.data.portrait_folder import write_folder
+from cluit.evaluation.oracle import Oracle, save_oracle
+from cluit.evaluation.protocol import Pairs
+
+Run = Callable[..., dict[str, Any]]
+ANSWERS = ["model", "source", "reference", "recoloured source", "average"]
+
+
+@pytest.fixture(scope="session")
+def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty cats and dogs in two subfolders, with a table of their factors."""
+    folder = tmp_path_factory.mktemp("animals") / "test"
+    write_folder(folder, 30, 32, split="test", species_weights={"cat": 1, "dog": 1})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(evaluation_set, "PORTRAITS_COUNT", 60)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def run(tiny_model: Path, animals: Path, tmp_path: Path) -> Run:
+    def run(data: str | Path = animals, out: str = "out", **options: Any) -> dict[str, Any]:
+        usual: Any = {"features": ["random"], "each": 3, "precision": "float32", "device": "cpu"}
+        return evaluate(tiny_model, data, out=tmp_path / out, **(usual | options))
+
+    return run
+
+
+def oracle(folder: Path, classes: list[str], multi: bool = False) -> Path:
+    save_oracle(folder, Oracle(classes, multi=multi, depth=18, width=2, image_size=32), {})
+    return folder
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers in nested JSON values."""
+    if isinstance(value, dict):
+        return [number for inner in value.values() for number in numbers(inner)]
+    if isinstance(value, list):
+        return [number for inner in value for number in numbers(inner)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def same(one: Any, other: Any) -> bool:
+    """But for the rounding of sums."""
+    return numbers(one) == pytest.approx(numbers(other), rel=1e-9, abs=1e-12)
+
+
+def test_every_answer_has_every_score_and_the_page_says_so(run: Run, tmp_path: Path) -> None:
+    record = run(oracle=oracle(tmp_path / "oracle", ["cat", "dog"]), features=["random", "oracle"])
+    assert list(record["scores"]) == ANSWERS
+    for scores in record["scores"].values():
+        assert set(scores["networks"]) == {"random", "oracle:resnet18-width2"}
+        for found in scores["networks"].values():
+            assert found["mean_class_frechet"] == pytest.approx(sum(found["class_frechet"].values()) / 2)
+        assert set(scores["oracle"]["each"]) == {"cat", "dog"}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert all(answer in page for answer in [*ANSWERS, "Distances under random", "<rect"])
+    assert "http" not in page.replace("http-equiv", "")
+    twin = json.loads((tmp_path / "out" / "index.json").read_text())
+    assert twin["scores"]["model"]["structure_kept"] == record["scores"]["model"]["structure_kept"]
+    assert {"settings", "versions", "timings", "machine"} <= set(twin)
+
+
+def test_trivial_answers_score_as_they_must(run: Run) -> None:
+    scores = run(each=29)["scores"]
+    source, reference = scores["source"], scores["reference"]
+    assert source["structure_kept"] == pytest.approx(1, abs=1e-4)
+    assert source["networks"]["random"]["diversity"] == 0
+    assert reference["networks"]["random"]["diversity"] > 0
+    assert source["networks"]["random"]["frechet"] == pytest.approx(0, abs=1e-2)
+    mean_class = [answer["networks"]["random"]["mean_class_frechet"] for answer in (source, reference)]
+    assert mean_class[0] > 2 * mean_class[1]
+    assert "true translation" not in scores
+
+
+def test_the_result_does_not_depend_on_how_many_processes_there_are(run: Run, tmp_path: Path) -> None:
+    one = run(out="one")
+    two = run(out="two", workers=2)
+    assert same(one["scores"], two["scores"])
+    assert (tmp_path / "one" / "pairs.json").read_bytes() == (tmp_path / "two" / "pairs.json").read_bytes()
+
+
+def test_kept_features_give_the_same_scores_and_are_not_computed_again(run: Run, cache: Path) -> None:
+    first = run(out="one")
+    assert len(list((cache / "cluit" / "features").iterdir())) == 1
+    again = run(out="two")
+    assert same(first["scores"], again["scores"])
+    assert again["timings"]["looking"]["features"] < first["timings"]["looking"]["features"]
+
+
+def test_a_file_of_pairs_says_who_meets_whom(run: Run, animals: Path, tmp_path: Path) -> None:
+    names = [path.relative_to(animals).as_posix() for path in ImageFolder(animals, 32).paths]
+    pairs = Pairs((names[3], names[0]), ((names[1], names[2]), (names[5], names[4])))
+    pairs.write(tmp_path / "mine.json")
+    record = run(pairs=tmp_path / "mine.json")
+    assert (record["test"]["sources"], record["test"]["each"]) == (2, 2)
+    assert Pairs.read(tmp_path / "out" / "pairs.json") == pairs
+
+
+def test_portraits_are_scored_against_the_true_translation(run: Run) -> None:
+    record = run("portraits", limit=4)
+    assert list(record["scores"]) == [*ANSWERS, "true translation"]
+    truth = record["scores"]["true translation"]["truth"]
+    assert truth["mae"] == 0
+    assert truth["species"] > 0.8
+    assert record["scores"]["source"]["truth"]["mae_face"] > 20
+    assert record["test"]["classes"] == SPECIES
+
+
+def test_portraits_and_their_folder_score_alike(run: Run, tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", 60, 32, split="test")
+    drawn, written = run("portraits", "a", limit=3), run(tmp_path / "folder", "b", limit=3)
+    assert (tmp_path / "a" / "pairs.json").read_bytes() == (tmp_path / "b" / "pairs.json").read_bytes()
+    for answer in ANSWERS:
+        assert same(drawn["scores"][answer]["networks"], written["scores"][answer]["networks"])
+
+
+def test_attributes_come_from_a_table_or_are_known_of_portraits(
+    run: Run, animals: Path, tmp_path: Path
+) -> None:
+    folder = oracle(tmp_path / "oracle", ["glasses", "striped"], multi=True)
+    with pytest.raises(UserError, match="add --attributes"):
+        run(oracle=folder)
+    found = run(oracle=folder, attributes=animals / "factors.csv")["scores"]["model"]["oracle"]
+    assert list(found["each"]) == ["glasses", "striped"]
+    assert found["accuracy"] == pytest.approx(sum(found["each"].values()) / 2)
+    drawn = run("portraits", "drawn", oracle=folder, limit=2)["scores"]["reference"]["oracle"]
+    assert drawn["pictures"] == 6
+
+
+def test_the_worst_outputs_are_shown_with_sources_and_references(run: Run, tmp_path: Path) -> None:
+    run(oracle=oracle(tmp_path / "oracle", ["cat", "dog"]))
+    twin = json.loads((tmp_path / "out" / "worst.json").read_text())
+    assert len(twin["failures"]) == 4
+    pairs = Pairs.read(tmp_path / "out" / "pairs.json")
+    known = dict(zip(pairs.sources, pairs.references, strict=True))
+    for failure in twin["failures"]:
+        values = [row["value"] for row in failure["worst"]]
+        assert values in (sorted(values), sorted(values, reverse=True))
+        assert len({row["source"] for row in failure["worst"]}) == 12
+        assert all(row["reference"] in known[row["source"]] for row in failure["worst"])
+    assert (tmp_path / "out" / "worst.html").read_text().count("data:image/png") == 4
+
+
+def test_what_a_reader_must_know_is_said(run: Run, animals: Path, tmp_path: Path) -> None:
+    assert any("biased upwards" in note and "144" in note for note in run()["notes"])
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i in range(6):
+        as_picture(torch.randint(0, 256, (3, 20 + i, 30), dtype=torch.uint8)).save(flat / f"{i}.png")
+    (flat / "bad.png").write_text("no picture")
+    record = run(flat, "flat_out")
+    notes = " ".join(record["notes"])
+    assert "bad.png" in notes
+    assert "No distances by class" in notes
+    assert record["scores"]["model"]["networks"]["random"]["mean_class_frechet"] is None
+    (flat / "one").mkdir()
+    for path in flat.glob("?.png"):
+        path.rename(flat / "one" / path.name)
+    assert any("only the class 'one'" in note for note in run(flat, "one_out")["notes"])
+
+
+def test_a_file_that_shows_its_damage_late_is_nobodys_reference(
+    run: Run, animals: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    (folder / "a").mkdir(parents=True)
+    (folder / "b").mkdir()
+    for i in range(12):
+        picture = as_picture(torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8))
+        picture.save(folder / "ab"[i % 2] / f"{i:02d}.png")
+    data = (folder / "a" / "04.png").read_bytes()
+    (folder / "a" / "04.png").write_bytes(data[:500] + bytes(len(data) - 540) + data[-40:])
+    with pytest.warns(UserWarning, match=r"04\.png"):
+        record = run(folder)
+    pairs = Pairs.read(tmp_path / "out" / "pairs.json")
+    assert "a/04.png" not in pairs.sources
+    assert (len(pairs.sources), record["test"]["pictures"], record["test"]["real"]) == (11, 11, 11)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"each": 30}, "need at least 31 pictures, there are 30"),
+        ({"features": ["vgg"]}, "unknown feature network"),
+        ({"features": ["oracle"]}, "add --oracle"),
+        ({"features": ["random", "random"]}, "two feature networks have one name"),
+        ({"workers": 0}, "at least 1 worker"),
+        ({"oracle": "nowhere"}, "nowhere"),
+        ({"pairs": "nowhere.json"}, "cannot read nowhere.json"),
+        ({"data": "nowhere"}, "there is no folder at nowhere"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(
+    run: Run, tmp_path: Path, options: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(UserError, match=match):
+        run(**options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_oracle_of_other_classes_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dog, which are not among cat, human"):
+        run(oracle=oracle(tmp_path / "oracle", ["cat", "human"]))
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i in range(6):
+        as_picture(torch.randint(0, 256, (3, 20, 20), dtype=torch.uint8)).save(flat / f"{i}.png")
+    with pytest.raises(UserError, match="has no class"):
+        run(flat, oracle=oracle(tmp_path / "oracle2", ["cat", "human"]))
+
+
+def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
+    run(limit=3)
+    before = (tmp_path / "out" / "index.html").read_bytes()
+    with pytest.raises(UserError, match="already there"):
+        run()
+    assert (tmp_path / "out" / "index.html").read_bytes() == before
+
+
+def test_distances_may_be_to_other_real_pictures(run: Run, tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", 40, 32, species_weights={"cat": 1, "dog": 1})
+    record = run(real=tmp_path / "train")
+    assert record["test"]["real"] == 40
+    assert record["scores"]["source"]["networks"]["random"]["frechet"] > 0.001
