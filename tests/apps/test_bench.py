@@ -87,7 +87,9 @@ def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) 
 
 def test_loading_is_reported_for_files_and_for_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
     bench_data(image_size=32, batch_size=4, pictures=8, device="cpu")
-    assert "pictures/s at first" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "pictures/s at first" in told
+    assert "drawing portraits of 32 px" in told
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import json as codec
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from cluit.apps.measure import Job, measure
 from cluit.core.errors import UserError
@@ -17,6 +20,8 @@ from cluit.methods import CONFIGS
 
 ROW = "{:24}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
 """A line of the table."""
+
+DRAWN_AT_ONCE = 64  # portraits
 
 
 def bench_step(
@@ -65,8 +70,12 @@ def bench_data(
     device: str = "auto",
     json: bool = False,
 ) -> None:
-    """Measure the loading of ``pictures`` files, from the disk and from the cache."""
-    record = {"machine": describe(pick_device(device)), "loading": loading(image_size, batch_size, pictures)}
+    """Measure the loading of ``pictures`` files, from disk and cache, and the drawing of portraits."""
+    record = {
+        "machine": describe(pick_device(device)),
+        "loading": loading(image_size, batch_size, pictures),
+        "drawing": drawing(image_size, pictures),
+    }
     show(record, json)
 
 
@@ -107,6 +116,18 @@ def loading(image_size: int, batch_size: int, pictures: int) -> dict[str, Any]:
     return {"file_size": drawn, "pictures": len(portraits), "first_epoch": first, "later_epochs": cached}
 
 
+def drawing(image_size: int, pictures: int) -> dict[str, float]:
+    """Portraits drawn per second, at the nearest size that they have."""
+    size = next((size for size in SIZES if size >= image_size), SIZES[-1])
+    portraits = Portraits(pictures + DRAWN_AT_ONCE, size, cache_bytes=0)
+    parts = torch.arange(len(portraits)).split(DRAWN_AT_ONCE)
+    portraits.batch(parts[0])  # the first is slower
+    began = time.perf_counter()
+    for part in parts[1:]:
+        portraits.batch(part)
+    return {"size": size, "pictures_per_second": pictures / (time.perf_counter() - began)}
+
+
 def show(record: Mapping[str, Any], json: bool) -> None:
     """Print the record as JSON or as lines for people."""
     if json:
@@ -141,3 +162,6 @@ def show(record: Mapping[str, Any], json: bool) -> None:
             f"loading {rates['pictures']} JPEG files of {rates['file_size']} px: {rates['first_epoch']:,.0f} "
             f"pictures/s at first, {rates['later_epochs']:,.0f} from the cache"
         )
+    if "drawing" in record:
+        rates = record["drawing"]
+        print(f"drawing portraits of {rates['size']} px: {rates['pictures_per_second']:,.0f} pictures/s")

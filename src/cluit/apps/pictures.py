@@ -77,10 +77,11 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
             raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
     if run.held_out is not None:
         other = ImageFolder(run.held_out, size, run.fit, minimum=HELD_OUT_LEAST)
-        chosen = sorted(shuffled(len(other))[:HELD_OUT_MOST])
+        chosen = shuffled(len(other))[:HELD_OUT_MOST]
         return Data(whole, Share(other, chosen), fingerprint, (*folders, other))
     order, count = shuffled(len(whole)), min(HELD_OUT_MOST, max(HELD_OUT_LEAST, len(whole) // HELD_OUT_SHARE))
-    held_out, rest = Share(whole, sorted(order[:count])), Share(whole, sorted(order[count:]))
+    # Held out pictures stay shuffled: the first few, which grids show, should not all be of one subfolder.
+    held_out, rest = Share(whole, order[:count]), Share(whole, sorted(order[count:]))
     return Data(rest, held_out, fingerprint, folders)
 
 
