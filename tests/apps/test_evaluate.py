@@ -60,9 +60,9 @@ def numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, int | float) else []
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any, relative: float = 1e-9) -> bool:
     """But for the rounding of sums."""
-    return numbers(one) == pytest.approx(numbers(other), rel=1e-9, abs=1e-12)
+    return numbers(one) == pytest.approx(numbers(other), rel=relative, abs=1e-3 * relative)
 
 
 def test_every_answer_has_every_score_and_the_page_says_so(run: Run, tmp_path: Path) -> None:
@@ -132,7 +132,8 @@ def test_portraits_and_their_folder_score_alike(run: Run, tmp_path: Path) -> Non
     drawn, written = run("portraits", "a", limit=3), run(tmp_path / "folder", "b", limit=3)
     assert (tmp_path / "a" / "pairs.json").read_bytes() == (tmp_path / "b" / "pairs.json").read_bytes()
     for answer in ANSWERS:
-        assert same(drawn["scores"][answer]["networks"], written["scores"][answer]["networks"])
+        # the folder is in another order, and networks round by who else is in a batch: a level here and there
+        assert same(drawn["scores"][answer]["networks"], written["scores"][answer]["networks"], 1e-4)
 
 
 def test_attributes_come_from_a_table_or_are_known_of_portraits(

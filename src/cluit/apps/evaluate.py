@@ -175,8 +175,8 @@ def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[s
         if min(counts) <= network.dim:
             warnings.append(
                 f"Fréchet distances under {network.name} are biased upwards: a class has only "
-                f"{min(counts):,} pictures for {network.dim:,} features. Compare them at equal numbers of pictures alone; "
-                "the kernel distance has no such bias."
+                f"{min(counts):,} pictures for {network.dim:,} features. Compare them at equal numbers of "
+                "pictures alone; the kernel distance has no such bias."
             )
     return warnings
 

@@ -1,9 +1,8 @@
 """The work of an evaluation: all pictures looked at once, all pairs painted and judged, on several processes.
 
 Work is divided into blocks that do not depend on how many processes there are, and what comes of them is
-added up in their order: so scores do not depend on it either, but for how the arithmetic libraries round a
-sum, which may change with the threads and from call to call (1e-9 of a score at most, where processes have as
-many threads).
+added up in their order: so scores do not depend on it either, to the bit where the arithmetic libraries round
+alike from call to call, as they do with equal numbers of threads in each process.
 """
 
 from collections.abc import Callable, Sequence
