@@ -1,15 +1,19 @@
 """The protocol from the command's side: what is written, what is said, and what does not depend on what."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from cluit.apps import evaluation_set
+from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
+from cluit.apps.examination import Job
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.data.factors import SPECIES
@@ -74,11 +78,32 @@ def test_every_answer_has_every_score_and_the_page_says_so(run: Run, tmp_path: P
             assert found["mean_class_frechet"] == pytest.approx(sum(found["class_frechet"].values()) / 2)
         assert set(scores["oracle"]["each"]) == {"cat", "dog"}
     page = (tmp_path / "out" / "index.html").read_text()
-    assert all(answer in page for answer in [*ANSWERS, "Distances under random", "<rect"])
+    assert all(words in page for words in ["model", "Distances under random", "<rect", "return average"])
     assert "http" not in page.replace("http-equiv", "")
     twin = json.loads((tmp_path / "out" / "index.json").read_text())
     assert twin["scores"]["model"]["structure_kept"] == record["scores"]["model"]["structure_kept"]
     assert {"settings", "versions", "timings", "machine"} <= set(twin)
+
+
+def test_its_translations_are_those_of_the_library(tiny_model: Path, animals: Path) -> None:
+    words = Job(str(tiny_model), str(animals), None, ("random",), None, False, "cpu", "float32", 4)
+    painter = load(tiny_model, device="cpu", precision="float32")
+    examiner = words.examiner()
+    pictures = examiner.sets[0].batch(range(5))
+    outputs = examiner.paint([3, 0], painter.styles(list(pictures))[[[1, 2, 4], [3, 2, 1]]])
+    for row, source in zip(outputs, (3, 0), strict=True):
+        for output, reference in zip(row, (1, 2, 4) if source else (3, 2, 1), strict=True):
+            expected = painter.translate(pictures[source], pictures[reference])
+            assert (output.permute(1, 2, 0).int() - torch.tensor(np.array(expected)).int()).abs().max() <= 1
+
+
+def test_the_command_on_the_page_gives_the_same_again(run: Run, animals: Path, tmp_path: Path) -> None:
+    command = run(limit=3, trivial=False)["command"]
+    assert command.startswith("cluit evaluate ")
+    for flags in (f"--data {animals}", "--each 3", "--limit 3", "--features random", "--no-trivial"):
+        assert flags in command
+    assert "--seed" not in command
+    assert command in html.unescape((tmp_path / "out" / "index.html").read_text())
 
 
 def test_trivial_answers_score_as_they_must(run: Run) -> None:

@@ -4,7 +4,9 @@ Every picture is encoded once, every pair painted once. Only styles and features
 outputs are judged block by block and added up.
 """
 
+import inspect
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +84,7 @@ def evaluate(
             for name, tally in tallies.items()
         }
     record = {
+        "command": command_line(settings),
         "settings": {**settings, "features": job.features},
         "machine": describe(examiner.device),
         "test": {
@@ -112,6 +115,23 @@ def evaluate(
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as JSON values."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+def command_line(settings: Mapping[str, Any]) -> str:
+    """What gives the same scores: all settings that are not the defaults."""
+    defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
+    words = ["cluit", "evaluate", str(settings["model"])]
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if name == "model" or value == defaults[name]:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list | tuple):
+            words += [f"--{flag}", *map(str, value)]
+        else:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)
 
 
 def free_folder(out: Path) -> Path:

@@ -1,5 +1,6 @@
 """The page of an evaluation: scores beside the trivial answers', one table for each feature network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from PIL import Image
 
 from cluit.apps import report
 from cluit.apps.failures import Shown
+from cluit.apps.oracle_page import bars
 from cluit.apps.report import Html
 from cluit.core.images import as_picture, grid
 from cluit.evaluation.examiner import MODEL
+from cluit.evaluation.examiner import TRUTH as TRUE
 
 ROWS, COLUMNS = 6, 5  # of the grid: sources, and references of each
 TRUTH = {
@@ -40,6 +43,7 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
         f"{test['each']} random references of the same {test['pictures']:,} test pictures, never of itself: "
         f"{test['sources'] * test['each']:,} translations. Below the model stand answers that take no "
         "learning; a score that they reach too says little."
+        + (" The true translations show what a perfect model would score." if TRUE in scores else "")
     )
     sections = [
         report.section("Translations", translations(shown)),
@@ -49,6 +53,7 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
         *([report.section("Against the true translation", truths(scores))] if scores[MODEL]["truth"] else []),
         report.section("To know", *map(report.paragraph, record["notes"])) if record["notes"] else Html(""),
         report.section("Where the time went", times(record)),
+        report.section("The same again", report.command(record["command"])),
     ]
     return report.page("Evaluation", lead, *sections)
 
@@ -72,7 +77,7 @@ def what_is_shown(record: Mapping[str, Any]) -> Html:
     """Translation accuracy and structure kept."""
     header = ["answer", *(["accuracy"] if record["oracle"] else []), "structure kept"]
     rows = [
-        [name, *([one["oracle"]["accuracy"]] if record["oracle"] else []), one["structure_kept"]]
+        [called(name), *([one["oracle"]["accuracy"]] if record["oracle"] else []), one["structure_kept"]]
         for name, one in record["scores"].items()
     ]
     note = (
@@ -89,45 +94,27 @@ def what_is_shown(record: Mapping[str, Any]) -> Html:
     return report.table(header, rows, note, strong=1)
 
 
+def called(answer: str) -> str:
+    """What the tables call an answer."""
+    return answer if answer in (MODEL, TRUE) else f"return {answer}"
+
+
 def share(value: float | None) -> str:
     return "an unknown share" if value is None else f"{value:.1%}"
 
 
 def accuracy(record: Mapping[str, Any]) -> Html:
     """The paper's Figure 5: translation accuracy of each class or attribute."""
-    own = ((record["oracle"]["test"] or {}).get("each")) or {}
-    series = {MODEL: record["scores"][MODEL]["oracle"]["each"]}
-    if "recoloured source" in record["scores"]:
-        series["recoloured source"] = record["scores"]["recoloured source"]["oracle"]["each"]
-    if own:
-        series["the oracle on real pictures"] = own
-    return bars("Share of outputs with the reference's", series)
-
-
-def bars(title: str, series: Mapping[str, Mapping[str, float | None]]) -> Html:
-    """Horizontal bars of shares, a group for each name, a colour for each series."""
-    names = list(next(iter(series.values())))
-    width, left, right, thick = report.WIDTH, 130, 44, 9
-    step = thick * len(series) + 10
-    height = step * len(names)
-    parts = []
-    for i, name in enumerate(names):
-        parts.append(report.label(left - 6, step * i + step / 2 + 1, name[:20], "end"))
-        for j, values in enumerate(series.values()):
-            value = values.get(name)
-            if value is None:
-                continue
-            top, length = step * i + thick * j, value * (width - left - right)
-            parts.append(
-                f'<rect class="s{j}" style="fill: currentColor; stroke: none" x="{left}" y="{top}" '
-                f'width="{length:.1f}" height="{thick - 1}"/>'
-            )
-            parts.append(report.label(left + length + 4, top + thick - 1, f"{value:.0%}", "start"))
-    keys = "".join(f'<span class="key s{j}">{report.escape(name)}</span>' for j, name in enumerate(series))
-    return Html(
-        f'<figure><strong>{report.escape(title)}</strong><svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{report.escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
-    )
+    scores, recoloured = record["scores"], "recoloured source"
+    names = [MODEL, recoloured] if recoloured in scores else [MODEL]
+    series = {called(name): scores[name]["oracle"]["each"] for name in names}
+    own = (record["oracle"]["test"] or {}).get("each", {})
+    series["the oracle itself, on real pictures"] = {name: own.get(name) for name in series[MODEL]}
+    known = {
+        title: {name: math.nan if share is None else share for name, share in shares.items()}
+        for title, shares in series.items()
+    }
+    return bars("Share of outputs that show what the reference is", known)
 
 
 def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
@@ -137,13 +124,16 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     has_mean = kernel["mean_class_frechet"] is not None
     mean = ["mean Fréchet by class"] if has_mean else []
     header = ["answer", *mean, "Fréchet", "kernel × 1000", "±", "diversity"]
+    columns = [
+        *(["mean_class_frechet"] if has_mean else []),
+        "frechet",
+        "kernel",
+        "kernel_error",
+        "diversity",
+    ]
     rows = [
-        [
-            answer, *([one["mean_class_frechet"]] if has_mean else []), one["frechet"], 1000 * one["kernel"],
-            thousandfold(one["kernel_error"]), one["diversity"],
-        ]
-        for answer, one in found.items()
-    ]  # fmt: skip
+        [called(answer), *(in_table(one[name], name) for name in columns)] for answer, one in found.items()
+    ]
     note = (
         f"Distances of the outputs to {record['test']['real']:,} real pictures under {name} "
         f"({record['networks'][name]:,} features); lower is better, and values under another network have "
@@ -154,18 +144,23 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     parts = [report.table(header, rows, note, strong=1)]
     if has_mean:
         classes = list(kernel["class_frechet"])
-        lines = [[answer, *(one["class_frechet"][c] for c in classes)] for answer, one in found.items()]
+        lines = [
+            [called(answer), *(one["class_frechet"][c] for c in classes)] for answer, one in found.items()
+        ]
         note = "Fréchet distance by the reference's class, to the real pictures of that class."
         parts.append(report.table(["answer", *classes], lines, note, strong=1))
     return parts
 
 
-def thousandfold(error: float | None) -> float:
-    return float("nan") if error is None else 1000 * error
+def in_table(value: float | None, name: str) -> float:
+    """Kernel distances are small: the table has a thousand times theirs."""
+    if value is None:
+        return math.nan
+    return 1000 * value if name.startswith("kernel") else value
 
 
 def truths(scores: Mapping[str, Any]) -> Html:
-    rows = [[name, *(one["truth"][key] for key in TRUTH)] for name, one in scores.items()]
+    rows = [[called(name), *(one["truth"][key] for key in TRUTH)] for name, one in scores.items()]
     note = (
         "Portraits are drawn, so the true translation of every pair is known. Error: mean absolute "
         "difference from it, in levels of 255, over the whole picture, over the face and over the "
@@ -186,7 +181,7 @@ def times(record: Mapping[str, Any]) -> Html:
     rates = timing["pictures_per_second"]
     memory = timing["peak_memory"].get("process")
     note = (
-        f"Seconds, summed over {record['settings']['workers']} processes, on {record['machine']}. "
+        f"Seconds, summed over the processes ({record['settings']['workers']}), on {record['machine']}. "
         f"{rates['decode']:.0f} translations, {rates['features']:.0f} feature vectors a second of their stage"
         + (f"; at most {memory / 2**20:,.0f} MiB in the main process." if memory else ".")
     )

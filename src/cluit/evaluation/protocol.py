@@ -133,13 +133,13 @@ def style_codes(
     translator: Translator, pictures: Tensor, precision: torch.dtype = torch.float32, batch_size: int = 16
 ) -> Tensor:
     """uint8 (N, 3, H, W) -> float32 (N, S) on the CPU."""
-    return _encoded(translator, translator.encode_style, pictures, precision, batch_size).float().cpu()
+    return _encoded(translator, translator.encode_style, pictures, precision, batch_size).cpu()
 
 
 def structure_codes(
     translator: Translator, pictures: Tensor, precision: torch.dtype = torch.float32, batch_size: int = 16
 ) -> Tensor:
-    """uint8 (N, 3, H, W) -> (N, C, h, w) on the translator's device."""
+    """uint8 (N, 3, H, W) -> float32 (N, C, h, w) on the translator's device."""
     return _encoded(translator, translator.encode_structure, pictures, precision, batch_size)
 
 
@@ -178,7 +178,7 @@ def _encoded(
     for part in pictures.split(batch_size):
         images = to_unit(part.to(device)).contiguous(memory_format=torch.channels_last)
         with _autocast(device, precision):
-            parts.append(half(images))
+            parts.append(half(images).float())
     return torch.cat(parts)
 
 
