@@ -90,7 +90,7 @@ def test_its_translations_are_those_of_the_library(tiny_model: Path, animals: Pa
     painter = load(tiny_model, device="cpu", precision="float32")
     examiner = words.examiner()
     pictures = examiner.sets[0].batch(range(5))
-    outputs = examiner.paint([3, 0], painter.styles(list(pictures))[[[1, 2, 4], [3, 2, 1]]])
+    outputs = examiner.paint([3, 0], painter.styles(list(pictures))[torch.tensor([[1, 2, 4], [3, 2, 1]])])
     for row, source in zip(outputs, (3, 0), strict=True):
         for output, reference in zip(row, (1, 2, 4) if source else (3, 2, 1), strict=True):
             expected = painter.translate(pictures[source], pictures[reference])
