@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path, folders: tuple[Path, 
         ({"steps": 0}, "steps must be at least 1"),
         ({"minutes": float("nan")}, "minutes must be positive"),
         ({"batch_size": 1}, "batch size"),
-        ({"only": ["hats"]}, "portraits has no attribute 'hats'; did you mean"),
+        ({"only": ["hats"]}, "no attribute 'hats' in portraits; did you mean"),
         ({"attributes": "table.csv"}, "portraits know their attributes"),
         ({"device": "tpu"}, "unknown device"),
         ({"precision": "float8"}, "unknown precision"),
@@ -168,6 +168,15 @@ def test_an_oracle_that_lives_by_colour_is_not_recommended() -> None:
     good, chance = marks_of("ab", true, true), marks_of("ab", torch.zeros(100).long(), true)
     assert "colour alone is not what it sees" in verdict(good, good)
     assert "do not trust it" in verdict(good, chance)
+
+
+def test_attributes_that_are_not_seen_are_named() -> None:
+    true = (torch.arange(40) % 2 == 0)[:, None].expand(40, 2)
+    seen = true.clone()
+    seen[:, 1] = False
+    marks = marks_of(["glasses", "striped"], seen, true)
+    assert "It hardly sees striped: do not judge by them" in verdict(marks, marks)
+    assert "hardly" not in verdict(marks_of(["glasses"], seen[:, :1], true[:, :1]), marks)
 
 
 def test_bars_are_as_long_as_their_shares() -> None:

@@ -9,6 +9,7 @@ from cluit.evaluation.marks import Marks
 
 BAR, GAP = 9, 8  # heights, in the units of a chart
 NAMES = LEFT + 70  # where bars begin: names stand before it
+LEAST_BALANCED = 0.6  # of an attribute that is seen; 0.5 is worth nothing
 
 
 def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
@@ -44,6 +45,7 @@ def verdict(test: Marks, grey: Marks) -> str:
         return (
             f"{seen} it tells rightly whether they have an attribute in {test.accuracy:.1%} of the cases, "
             f"and in {grey.accuracy:.1%} once they have lost their colours, which some attributes are."
+            + not_seen(test)
         )
     text = (
         f"{seen} it names the class of {test.accuracy:.1%} rightly, and of {grey.accuracy:.1%} once they "
@@ -53,6 +55,14 @@ def verdict(test: Marks, grey: Marks) -> str:
     if kept < above_chance / 2:
         return f"{text}: it sees little but colour, so do not trust it; train it with a higher --grey."
     return f"{text}: colour alone is not what it sees."
+
+
+def not_seen(test: Marks) -> str:
+    """A warning of attributes that no translation should be judged by."""
+    names = [name for name, share in test.each_balanced().items() if share < LEAST_BALANCED]
+    if not names:
+        return ""
+    return f" It hardly sees {', '.join(names)}: do not judge by them; train it longer, wider or on larger pictures."
 
 
 def classes_table(test: Marks, grey: Marks) -> Html:

@@ -80,7 +80,7 @@ def choose(only: Sequence[str], known: Sequence[str], where: str) -> tuple[str, 
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"{where} has no attribute {name!r}; did you mean {near!r}?")
+            raise UserError(f"there is no attribute {name!r} in {where}; did you mean {near!r}?")
     if not names:
         raise UserError(f"no attribute is chosen; take some of {listed(known)}")
     return tuple(dict.fromkeys(names))
