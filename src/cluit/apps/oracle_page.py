@@ -62,7 +62,8 @@ def not_seen(test: Marks) -> str:
     names = [name for name, share in test.each_balanced().items() if share < LEAST_BALANCED]
     if not names:
         return ""
-    return f" It hardly sees {', '.join(names)}: do not judge by them; train it longer, wider or on larger pictures."
+    advice = "do not judge by them; train it longer, wider or on larger pictures"
+    return f" It hardly sees {', '.join(names)}: {advice}."
 
 
 def classes_table(test: Marks, grey: Marks) -> Html:
