@@ -17,16 +17,14 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from cluit.apps import evaluate_page, failures
 from cluit.apps.crew import crew
 from cluit.apps.evaluation_set import EvaluationSet
-from cluit.apps.examination import ORACLE, Job, judge, look, real_crowds
+from cluit.apps.examination import ORACLE, Examination, Job
 from cluit.core.errors import UserError
 from cluit.core.files import disk_errors
 from cluit.core.machine import describe
-from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import content
 from cluit.evaluation.crowd import Crowd
 from cluit.evaluation.examiner import LOOKED_UP, MODEL, Clock, Examiner
@@ -71,45 +69,41 @@ def evaluate(
     digests = [content(pictures) for pictures in examiner.sets]  # decodes all: what is damaged is known now
     known = EvaluationSet.of(examiner.sets, examiner.oracle, None if attributes is None else Path(attributes))
     chosen = random_pairs(known.names, each, seed, limit) if pairs is None else Pairs.read(Path(pairs))
-    sources, references = chosen.numbers(known.names)
+    work = Examination(examiner, known, *chosen.numbers(known.names), seed)
 
     looking, judging, counting = Clock(), Clock(), Clock()
-    with crew(examiner, job.examiner, workers) as ask, bar(len(sources)) as progress:
-        tables = [look(examiner, which, digest, ask, looking) for which, digest in enumerate(digests)]
-        crowds = real_crowds(examiner, known, tables[-1], seed)
-        tallies = judge(examiner, known, tables[0], crowds, sources, references, seed, ask, judging, progress)
+    with crew(examiner, job.examiner, workers) as ask, bar(len(work.sources)) as progress:
+        tables = [work.look(which, digest, ask, looking) for which, digest in enumerate(digests)]
+        crowds = work.real_crowds(tables[-1])
+        tallies = work.judge(tables[0], crowds, ask, judging, progress)
     with counting.running("distances"):
-        scores = {
-            name: scores_of(tally, examiner, known, crowds, sources, references, seed)
-            for name, tally in tallies.items()
-        }
+        scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
     record = {
         "command": command_line(settings),
         "settings": {**settings, "features": job.features},
         "machine": describe(examiner.device),
-        "test": {
-            "pictures": len(set(known.names)), "content": digests[0], "real": len(known.real),
-            "sources": len(sources), "each": chosen.each,
-            "classes": known.classes.classes if known.classes else (),
-        },
+        "test": {**work.counts(), "content": digests[0]},
         "networks": {network.name: network.dim for network in examiner.networks},
         "oracle": oracle_record(examiner),
         "scores": scores,
         "notes": [*known.notes, *small_sets(examiner, crowds, tallies[MODEL])],
         "timings": {
+            **timings(looking, judging, counting, work, len(tallies)),
             "wall": time.perf_counter() - began,
-            **timings(looking, judging, counting, references.numel(), tallies, examiner),
         },
-    }  # fmt: skip
+    }
+    write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), tallies[MODEL])
+    return record
+
+
+def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures.Shown, tally: Tally) -> None:
+    """The pairs, the page of failures and the page of scores."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    chosen.write(folder / PAIRS)
-    shown = failures.Shown(examiner, known.names, sources, references, tables[0].styles[references])
-    worst = failures.rankings(tallies[MODEL], known, examiner, sources, references)
-    failures.write(folder / FAILURES, record, worst, shown)
+    pairs.write(folder / PAIRS)
+    failures.write(folder / FAILURES, record, failures.rankings(tally, shown.work), shown)
     evaluate_page.write(folder / PAGE, record, shown)
     print(f"page: {(folder / PAGE).resolve()}")
-    return record
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,28 +145,6 @@ def bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: progress.advance(task, more)
 
 
-def scores_of(
-    tally: Tally,
-    examiner: Examiner,
-    known: EvaluationSet,
-    real: Sequence[Crowd],
-    sources: Tensor,
-    references: Tensor,
-    seed: int,
-) -> dict[str, Any]:
-    """All that one answer comes to, as JSON values."""
-    names = [network.name for network in examiner.networks]
-    classes = known.classes.classes if known.classes else ()
-    test = examiner.sets[0]
-    marks = tally.marks(known.wanted, references) if known.wanted is not None else None
-    truth = tally.truth_scores(test, sources, references) if isinstance(test, Portraits) else None
-    return {
-        **tally.scores(real, names, classes, seed),
-        "oracle": None if marks is None else marks.record(),
-        "truth": truth,
-    }
-
-
 def oracle_record(examiner: Examiner) -> dict[str, Any] | None:
     """Which oracle it is, and how good it is itself."""
     if examiner.oracle is None:
@@ -202,22 +174,18 @@ def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[s
 
 
 def timings(
-    looking: Clock,
-    judging: Clock,
-    counting: Clock,
-    outputs: int,
-    tallies: Mapping[str, Tally],
-    examiner: Examiner,
+    looking: Clock, judging: Clock, counting: Clock, work: Examination, answers: int
 ) -> dict[str, Any]:
     """Where the time went, in seconds, summed over processes; pictures a second of their stage; memory.
 
-    looking: the test pictures' styles and features; judging: all answers to all pairs; outputs: of the model.
+    looking: the test pictures' styles and features; judging: all answers to all pairs.
     """
-    computed = outputs * sum(name not in LOOKED_UP for name in tallies)
+    outputs = work.references.numel()
+    computed = outputs * (answers if answers == 1 else answers - len(LOOKED_UP))
     rates = {
         "decode": outputs / judging.seconds["decode"],
-        "features": computed * len(examiner.networks) / judging.seconds["features"],
-        "structure": outputs * len(tallies) / judging.seconds["structure"],
+        "features": computed * len(work.examiner.networks) / judging.seconds["features"],
+        "structure": outputs * answers / judging.seconds["structure"],
     }
     return {
         "looking": looking.seconds,
@@ -225,7 +193,7 @@ def timings(
         **counting.seconds,
         "pictures_per_second": rates,
         "outputs": outputs,
-        "peak_memory": peak_memory(examiner.device),
+        "peak_memory": peak_memory(work.examiner.device),
     }
 
 

@@ -40,9 +40,9 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
     settings, test, scores = record["settings"], record["test"], record["scores"]
     lead = (
         f"{settings['model']} on {settings['data']}: {test['sources']:,} sources, each in the style of "
-        f"{test['each']} random references of the same {test['pictures']:,} test pictures, never of itself: "
-        f"{test['sources'] * test['each']:,} translations. Below the model stand answers that take no "
-        "learning; a score that they reach too says little."
+        f"{test['each']} references of the same {test['pictures']:,} test pictures, never of itself: "
+        f"{test['sources'] * test['each']:,} translations, of central squares at {test['image_size']} px. "
+        "Below the model stand answers that take no learning; a score that they reach too says little."
         + (" The true translations show what a perfect model would score." if TRUE in scores else "")
     )
     sections = [
@@ -60,8 +60,8 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
 
 def translations(shown: Shown) -> Html:
     """A grid of the first pairs, spread over the sources."""
-    rows = torch.linspace(0, len(shown.sources) - 1, ROWS).long().unique().tolist()
-    columns = range(min(COLUMNS, shown.references.shape[1]))
+    rows = torch.linspace(0, len(shown.styles) - 1, ROWS).long().unique().tolist()
+    columns = range(min(COLUMNS, shown.styles.shape[1]))
     lines = list[list[torch.Tensor]]()
     for row in rows:
         triples = [shown.triple(row, column) for column in columns]
@@ -70,7 +70,7 @@ def translations(shown: Shown) -> Html:
         lines += [[triples[0][0], *(output for _, _, output in triples)]]
     sheet: Image.Image = as_picture(grid(lines))
     caption = "Each second row: a source at the left, then its translations; above them their references."
-    return report.figure(sheet, caption, max(1, 64 // shown.examiner.translator.image_size))
+    return report.figure(sheet, caption, shown.zoom)
 
 
 def what_is_shown(record: Mapping[str, Any]) -> Html:
@@ -141,6 +141,10 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
         f"{kernel['kernel_blocks']} blocks of {kernel['kernel_block'][0]} real pictures and "
         f"{kernel['kernel_block'][1]} outputs. Diversity: mean distance between two outputs of one source."
     )
+    if record["settings"]["real"] is None:
+        note += (
+            " The real pictures are the test pictures, so that returning sources is near 0 over all classes."
+        )
     parts = [report.table(header, rows, note, strong=1)]
     if has_mean:
         classes = list(kernel["class_frechet"])

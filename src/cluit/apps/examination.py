@@ -8,6 +8,7 @@ alike from call to call, as they do with equal numbers of threads in each proces
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
 from cluit.evaluation.crowd import Crowd
-from cluit.evaluation.examiner import MODEL, Clock, Examiner, Judged, Looked
+from cluit.evaluation.examiner import LOOKED_UP, MODEL, Clock, Examiner, Judged, Looked
 from cluit.evaluation.features import Features, open_features
 from cluit.evaluation.oracle import Oracle, load_oracle
 from cluit.evaluation.reader import FaceReader
@@ -83,94 +84,122 @@ class Table:
         return torch.from_numpy(self.features[network][numbers.numpy()])
 
 
-def look(examiner: Examiner, which: int, digest: str, ask: Ask, clock: Clock) -> Table:
-    """At all pictures of a set, once; features that the cache has are not computed again.
+@dataclass(frozen=True)
+class Examination:
+    """Who examines which pairs of which pictures."""
 
-    digest: of the set's `content`.
-    """
-    count = len(examiner.sets[which])
-    files = [cache_file(network, digest, examiner.device) for network in examiner.networks]
-    shapes = [(count, network.dim) for network in examiner.networks]
-    missing = [i for i, file in enumerate(files) if cached_rows(file, shapes[i]) is None]
-    styles, logits = list[Tensor](), list[Tensor]()
-    with ExitStack() as stack:
-        writers = [stack.enter_context(writing_rows(files[i], shapes[i])) for i in missing]
+    examiner: Examiner
+    known: EvaluationSet
+    sources: Tensor
+    """(P,) numbers of test pictures."""
+    references: Tensor
+    """(P, E)."""
+    seed: int
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the test pictures' classes; none without labels."""
+        return self.known.classes.classes if self.known.classes else ()
+
+    def counts(self) -> dict[str, Any]:
+        """How much there is of what, as JSON values."""
+        return {
+            "pictures": len(set(self.known.names)),
+            "image_size": self.examiner.translator.image_size,
+            "real": len(self.known.real),
+            "sources": len(self.sources),
+            "each": self.references.shape[1],
+            "classes": self.classes,
+        }
+
+    def crowd(self, network: int, count: int) -> Crowd:
+        """An empty one, for so many pictures."""
+        return Crowd(count, self.examiner.networks[network].dim, max(1, len(self.classes)), self.seed)
+
+    def look(self, which: int, digest: str, ask: Ask, clock: Clock) -> Table:
+        """At all pictures of set ``which``, once; features that the cache has are not computed again.
+
+        digest: of the set's `content`.
+        """
+        count, networks = len(self.examiner.sets[which]), self.examiner.networks
+        files = [cache_file(network, digest, self.examiner.device) for network in networks]
+        shapes = [(count, network.dim) for network in networks]
+        missing = [i for i, file in enumerate(files) if cached_rows(file, shapes[i]) is None]
         blocks = torch.arange(count).split(LOOKED_AT_ONCE) if missing or which == 0 else ()
-        looked: Looked
-        for looked in ask("look", ((which, block.tolist(), missing) for block in blocks)):
-            for write, rows in zip(writers, looked.features, strict=True):
-                write(rows)
-            styles += [] if looked.styles is None else [looked.styles]
-            logits += [] if looked.oracle is None else [looked.oracle]
-            clock.add(looked.seconds)
-    features = [cached_rows(file, shape) for file, shape in zip(files, shapes, strict=True)]
-    if any(rows is None for rows in features):
-        raise UserError(f"the cached features {files[0]} vanished; try again, or set XDG_CACHE_HOME")
-    return Table(
-        [rows for rows in features if rows is not None],
-        torch.cat(styles) if styles else torch.empty(0),
-        torch.cat(logits) if logits else None,
-    )
+        styles, logits = list[Tensor](), list[Tensor]()
+        with ExitStack() as stack:
+            writers = [stack.enter_context(writing_rows(files[i], shapes[i])) for i in missing]
+            looked: Looked
+            for looked in ask("look", ((which, block.tolist(), missing) for block in blocks)):
+                for write, rows in zip(writers, looked.features, strict=True):
+                    write(rows)
+                styles += [] if looked.styles is None else [looked.styles]
+                logits += [] if looked.oracle is None else [looked.oracle]
+                clock.add(looked.seconds)
+        features = [cached_rows(file, shape) for file, shape in zip(files, shapes, strict=True)]
+        return Table(
+            [rows for rows in features if rows is not None],
+            torch.cat(styles) if styles else torch.empty(0),
+            torch.cat(logits) if logits else None,
+        )
 
+    def real_crowds(self, table: Table) -> list[Crowd]:
+        """The real pictures under each network. table: of the last set."""
+        numbers, labels = torch.tensor(self.known.real), self.known.real_classes
+        crowds = [self.crowd(network, len(numbers)) for network in range(len(table.features))]
+        for network, crowd in enumerate(crowds):
+            for part in numbers.split(ROWS_AT_ONCE):
+                crowd.add(table.rows(network, part), None if labels is None else labels[part])
+        return crowds
 
-def real_crowds(examiner: Examiner, known: EvaluationSet, table: Table, seed: int) -> list[Crowd]:
-    """The real pictures under each network."""
-    numbers = torch.tensor(known.real)
-    crowds = []
-    for i, network in enumerate(examiner.networks):
-        crowd = Crowd(len(numbers), network.dim, class_count(known), seed)
-        for part in numbers.split(ROWS_AT_ONCE):
-            crowd.add(table.rows(i, part), None if known.real_classes is None else known.real_classes[part])
-        crowds.append(crowd)
-    return crowds
+    def judge(
+        self, table: Table, real: Sequence[Crowd], ask: Ask, clock: Clock, progress: Callable[[int], None]
+    ) -> dict[str, Tally]:
+        """Paint and judge all pairs, block by block: what each answer comes to, by name.
 
+        table: of the test pictures. progress: called with how many more sources are done.
+        """
+        tallies = dict[str, Tally]()
+        blocks = list(
+            zip(self.sources.split(SOURCES_AT_ONCE), self.references.split(SOURCES_AT_ONCE), strict=True)
+        )
+        work = ((firsts.tolist(), seconds, table.styles[seconds]) for firsts, seconds in blocks)
+        for (firsts, seconds), (answers, spent) in zip(blocks, ask("judge", work), strict=True):
+            clock.add(spent)
+            with clock.running("adding up"):
+                labels = None if self.known.classes is None else self.known.classes.values[seconds]
+                for name, judged in answers.items():
+                    if name not in tallies:
+                        tallies[name] = self._tally(real[0].sample if name == MODEL else None)
+                    tallies[name].add(completed(name, judged, table, firsts, seconds), labels)
+            progress(len(firsts))
+        return tallies
 
-def class_count(known: EvaluationSet) -> int:
-    return 1 if known.classes is None else len(known.classes.classes)
+    def _tally(self, near: Tensor | None) -> Tally:
+        count = self.references.numel()
+        return Tally([self.crowd(i, count) for i in range(len(self.examiner.networks))], near)
 
-
-def judge(
-    examiner: Examiner,
-    known: EvaluationSet,
-    table: Table,
-    real: Sequence[Crowd],
-    sources: Tensor,
-    references: Tensor,
-    seed: int,
-    ask: Ask,
-    clock: Clock,
-    progress: Callable[[int], None],
-) -> dict[str, Tally]:
-    """Paint and judge all pairs, block by block.
-
-    sources: (P,); references: (P, E). progress: called with the number of sources that are done.
-    """
-    tallies = dict[str, Tally]()
-    blocks = list(zip(sources.split(SOURCES_AT_ONCE), references.split(SOURCES_AT_ONCE), strict=True))
-    work = ((firsts.tolist(), seconds, table.styles[seconds]) for firsts, seconds in blocks)
-    for (firsts, seconds), (answers, spent) in zip(blocks, ask("judge", work), strict=True):
-        clock.add(spent)
-        with clock.running("adding up"):
-            labels = None if known.classes is None else known.classes.values[seconds]
-            for name, judged in answers.items():
-                if name not in tallies:
-                    near = real[0].sample if name == MODEL else None
-                    crowds = [
-                        Crowd(references.numel(), network.dim, class_count(known), seed)
-                        for network in examiner.networks
-                    ]
-                    tallies[name] = Tally(crowds, near)
-                tallies[name].add(completed(name, judged, table, firsts, seconds), labels)
-        progress(len(firsts))
-    return tallies
+    def scores(self, tally: Tally, real: Sequence[Crowd]) -> dict[str, Any]:
+        """All that one answer comes to, as JSON values."""
+        test, wanted = self.examiner.sets[0], self.known.wanted
+        marks = None if wanted is None else tally.marks(wanted, self.references)
+        truth = None
+        if isinstance(test, Portraits):
+            truth = tally.truth_scores(test, self.sources, self.references)
+        names = [network.name for network in self.examiner.networks]
+        return {
+            **tally.scores(real, names, self.classes, self.seed),
+            "oracle": None if marks is None else marks.record(),
+            "truth": truth,
+        }
 
 
 def completed(name: str, judged: Judged, table: Table, sources: Tensor, references: Tensor) -> Judged:
     """With what is known already of answers that are test pictures themselves."""
-    if judged.features:
+    if name not in LOOKED_UP:
         return judged
     numbers = references if name == "reference" else sources[:, None].expand_as(references)
     return judged._replace(
-        features=[table.rows(i, numbers) for i in range(len(table.features))],
+        features=[table.rows(network, numbers) for network in range(len(table.features))],
         oracle=None if table.logits is None else table.logits[numbers],
     )

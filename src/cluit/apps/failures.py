@@ -10,11 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from cluit.apps import report
-from cluit.apps.evaluation_set import EvaluationSet
+from cluit.apps.examination import Examination
 from cluit.apps.report import Html
 from cluit.core.images import as_picture, grid
 from cluit.data.portraits import Portraits
-from cluit.evaluation.examiner import Examiner
 from cluit.evaluation.tally import Tally
 
 SHOWN = 12  # outputs per score
@@ -24,18 +23,26 @@ SHOWN = 12  # outputs per score
 class Shown:
     """The pairs of an evaluation, any of which can be painted again."""
 
-    examiner: Examiner
-    names: Sequence[str]
-    sources: Tensor  # (P,)
-    references: Tensor  # (P, E)
-    styles: Tensor  # (P, E, S)
+    work: Examination
+    styles: Tensor
+    """(P, E, S), the references'."""
+
+    @property
+    def zoom(self) -> int:
+        """How often a pixel is repeated on the page."""
+        return max(1, 64 // self.work.examiner.translator.image_size)
+
+    def names(self, row: int, column: int) -> tuple[str, str]:
+        """Of source and reference."""
+        known, work = self.work.known.names, self.work
+        return known[int(work.sources[row])], known[int(work.references[row, column])]
 
     def triple(self, row: int, column: int) -> tuple[Tensor, Tensor, Tensor]:
         """Source, reference and output of a pair, uint8 (3, H, W) each."""
-        source, reference = self.sources[row].item(), self.references[row, column].item()
-        pictures = self.examiner.sets[0].batch([int(source), int(reference)])
-        output = self.examiner.paint([int(source)], self.styles[row, column][None, None])[0, 0]
-        return pictures[0], pictures[1], output
+        source, reference = int(self.work.sources[row]), int(self.work.references[row, column])
+        examiner = self.work.examiner
+        shown, worn = examiner.sets[0].batch([source, reference])
+        return shown, worn, examiner.paint([source], self.styles[row, column][None, None])[0, 0]
 
     def sheet(self, places: Sequence[tuple[int, int]]) -> Image.Image:
         """Sources in the first row, references in the second, outputs in the third."""
@@ -65,10 +72,9 @@ class Ranking:
         return (self.values[place[0]] if self.values.ndim == 1 else self.values[place]).item()
 
 
-def rankings(
-    tally: Tally, known: EvaluationSet, examiner: Examiner, sources: Tensor, references: Tensor
-) -> list[Ranking]:
+def rankings(tally: Tally, work: Examination) -> list[Ranking]:
     """By every score that single outputs have."""
+    examiner, known, sources, references = work.examiner, work.known, work.sources, work.references
     network, found = examiner.networks[0].name, list[Ranking]()
     if known.wanted is not None and (belief := tally.belief(known.wanted.values[references])) is not None:
         text = "the probability that the oracle gives to what the reference is"
@@ -95,15 +101,11 @@ def write(path: Path, record: Mapping[str, Any], worst: Sequence[Ranking], shown
     failures, sections = list[dict[str, Any]](), list[Html]()
     for ranking in worst:
         places = ranking.places(SHOWN)
-        failures.append({"score": ranking.title, "meaning": ranking.meaning, "worst": [
-            {
-                "source": shown.names[int(shown.sources[row])],
-                "reference": shown.names[int(shown.references[row, column])],
-                "value": ranking.value((row, column)),
-            }
-            for row, column in places
-        ]})  # fmt: skip
-        sections.append(section(ranking, places, failures[-1]["worst"], shown))
+        rows = [(*shown.names(*place), ranking.value(place)) for place in places]
+        keys = "source", "reference", "value"
+        table = [dict(zip(keys, row, strict=True)) for row in rows]
+        failures.append({"score": ranking.title, "meaning": ranking.meaning, "worst": table})
+        sections.append(section(ranking, rows, shown.sheet(places), shown.zoom))
     settings = record["settings"]
     lead = (
         f"What {settings['model']} did worst on {settings['data']}, by each score that a single output has; "
@@ -113,18 +115,13 @@ def write(path: Path, record: Mapping[str, Any], worst: Sequence[Ranking], shown
     report.write(path, report.page("Worst outputs", lead, *sections), twin)
 
 
-def section(
-    ranking: Ranking, places: Sequence[tuple[int, int]], rows: Sequence[Mapping[str, Any]], shown: Shown
-) -> Html:
+def section(ranking: Ranking, rows: Sequence[tuple[str, str, float]], sheet: Image.Image, zoom: int) -> Html:
     """A sheet, and a table of whose pictures they are."""
-    sheet = shown.sheet(places)
     median = torch.median(ranking.values).item()
     caption = "Sources above, references in the middle, outputs below; the worst at the left."
     note = f"Value: {ranking.meaning}. The median over all is {report.number(median)}."
-    cells = [[row["source"], row["reference"], row["value"]] for row in rows]
-    zoom = max(1, 64 // shown.examiner.translator.image_size)
     return report.section(
         ranking.title,
         report.figure(sheet, caption, zoom),
-        report.table(["source", "reference", "value"], cells, note),
+        report.table(["source", "reference", "value"], rows, note),
     )

@@ -118,36 +118,47 @@ class Examiner:
         sources: P numbers of test pictures; references: (P, E) long; styles: (P, E, S), the references'.
         """
         clock = Clock()
+        firsts, seconds = torch.tensor(sources).repeat_interleave(references.shape[1]), references.flatten()
         answers = {MODEL: self.paint(sources, styles, clock).flatten(0, 1)}
-        each = references.shape[1]
-        firsts, seconds = torch.tensor(sources).repeat_interleave(each), references.flatten()
         with clock.running("read"):
             shown = self.sets[0].batch(firsts.tolist())
-            worn = self.sets[0].batch(seconds.tolist()) if self.trivial else shown
         with clock.running("truth"):
             truth = self._truth(firsts, seconds)
         if self.trivial:
-            trivial = trivial_answers(to_unit(shown), to_unit(worn))
-            answers |= {name: to_bytes(answer) for name, answer in trivial.items()}
+            with clock.running("trivial answers"):
+                trivial = trivial_answers(to_unit(shown), to_unit(self.sets[0].batch(seconds.tolist())))
+                answers |= {name: to_bytes(answer) for name, answer in trivial.items()}
             answers |= {TRUTH: truth.truths} if truth is not None else {}
-        judged = {}
-        for name, outputs in answers.items():
-            known = name in LOOKED_UP
-            with clock.running("features"):
-                features = [] if known else [self._features(one, outputs) for one in self.networks]
-            with clock.running("oracle"):
-                logits = None if known else self._logits(outputs)
-            with clock.running("structure"):
-                structure = structure_kept(outputs, shown)
-            with clock.running("truth"):
-                measured = None if truth is None else self._measured(outputs, truth)
-            judged[name] = Judged(
-                [rows.unflatten(0, (-1, each)) for rows in features],
-                None if logits is None else logits.unflatten(0, (-1, each)),
-                structure.unflatten(0, (-1, each)),
-                measured,
-            )
+        judged = {
+            name: self._judged(outputs, shown, truth, references.shape, name in LOOKED_UP, clock)
+            for name, outputs in answers.items()
+        }
         return judged, clock.seconds
+
+    def _judged(
+        self,
+        outputs: Tensor,
+        sources: Tensor,
+        truth: TruthSet | None,
+        shape: torch.Size,
+        looked_up: bool,
+        clock: Clock,
+    ) -> Judged:
+        """One answer: outputs and sources (P · E, 3, H, W); shape: (P, E)."""
+        with clock.running("features"):
+            features = [] if looked_up else [self._features(one, outputs) for one in self.networks]
+        with clock.running("oracle"):
+            logits = None if looked_up else self._logits(outputs)
+        with clock.running("structure"):
+            structure = structure_kept(outputs, sources)
+        with clock.running("truth"):
+            measured = None if truth is None else self._measured(outputs, truth)
+        return Judged(
+            [rows.unflatten(0, shape) for rows in features],
+            None if logits is None else logits.unflatten(0, shape),
+            structure.unflatten(0, shape),
+            measured,
+        )
 
     @torch.inference_mode()
     def _features(self, network: Features, pictures: Tensor) -> Tensor:
