@@ -16,6 +16,7 @@ from cluit.evaluation.features import (
     EfficientNetLite0,
     TorchScriptFeatures,
     download,
+    fold_norms,
     in_parts,
     inception,
     open_features,
@@ -132,6 +133,24 @@ def test_efficientnet_gives_each_picture_features_of_its_own(pixels: Tensor) -> 
     assert found.min() >= 0
 
 
+def test_folded_norms_change_nothing_but_rounding(pixels: Tensor) -> None:
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    network = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    images = torch.nn.functional.interpolate(to_unit(pixels[:2]), size=224)
+    with torch.no_grad():
+        before = network.extract_features(images)
+        fold_norms(network)
+        after = network.extract_features(images)
+    assert torch.allclose(before, after, atol=1e-3, rtol=1e-3)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
 def test_parts_are_put_together_in_order(pixels: Tensor) -> None:
     many = to_unit(pixels).repeat(5, 1, 1, 1)
     sizes = list[int]()
@@ -141,4 +160,4 @@ def test_parts_are_put_together_in_order(pixels: Tensor) -> None:
         return part.mean(dim=(2, 3))
 
     assert torch.equal(in_parts(mean, many), many.mean(dim=(2, 3)))
-    assert sizes == [8, 8, 8, 1]
+    assert sizes == [4, 4, 4, 4, 4, 4, 1]
