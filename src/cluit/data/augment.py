@@ -55,7 +55,7 @@ def matrices(rows: list[list[Tensor]]) -> Tensor:
 
 
 def crop_frame(images: Tensor, fraction: tuple[float, float], by_area: bool = False) -> Tensor:
-    """(N, 3, 3): a random square of each picture, where the picture is [-1, 1]²."""
+    """(N, 3, 3): a random square of each picture, where the picture is [-1, 1]²; beyond 1 it sticks out."""
     low, high = fraction
     side = uniform(images, low**2, high**2).sqrt() if by_area else uniform(images, low, high)
     x, y = (uniform(images, -1, 1) * (1 - side) for _ in range(2))

@@ -42,7 +42,7 @@ class CluitConfig:
     augmentation: Literal["color", "color+affine"] = "color+affine"
     """What else changes in the keys' views, beside crop and flip: the two sets of Table 2."""
     view_reference: bool = False
-    """Show the style encoder a cropped, flipped and turned view of the reference (not in the paper)."""
+    """Show the style encoder views, so that no code holds a place, size or side (not in the paper)."""
 
     contrast_weight: float = 1.0
     """λ of the critic's contrastive loss (Eq. 1)."""

@@ -35,7 +35,8 @@ class Cluit(Method):
         turned = config.augmentation == "color+affine"
         self.crop = Views(crop=size, by_area=by_area)
         self.augment = Views(crop=size, by_area=by_area, flip=True, affine=turned, color=True)
-        self.turn = Views(crop=(0.7, 1.0), flip=True, affine=True)
+        # Nearer and farther by as much: where a code tells how large the head is seen, that is chance.
+        self.turn = Views(crop=(0.5, 1.5), flip=True, affine=True)
         moments = (config.beta1, config.beta2)
         self._optimizers: dict[str, Optimizer] = {
             "critic": Adam(self.critic.parameters(), config.learning_rate, moments, fused=True),
@@ -53,8 +54,8 @@ class Cluit(Method):
         source, reference = batch.images.chunk(2)  # first half inputs, second half references
         n = len(source)
 
-        shown = self.turn(reference) if c.view_reference else reference
-        own_style, style = E.encode_style(torch.cat([source, shown])).chunk(2)
+        shown = self.turn(batch.images) if c.view_reference else batch.images
+        own_style, style = E.encode_style(shown).chunk(2)
         structure = G.encode(source)
         fake = G.decode(structure, style)  # drawn once: the generator moves only after the critic has
 
