@@ -131,7 +131,8 @@ def command_line(settings: Mapping[str, Any]) -> str:
 def free_folder(out: Path) -> Path:
     """UserError where an evaluation is already there, or something that is no folder."""
     taken = [out] if os.path.lexists(out) and not out.is_dir() else []
-    taken += [out / name for name in (PAGE, FAILURES, PAIRS) if os.path.lexists(out / name)]
+    pages = [path for name in (PAGE, FAILURES) for path in (out / name, (out / name).with_suffix(".json"))]
+    taken += [path for path in (*pages, out / PAIRS) if os.path.lexists(path)]
     if taken:
         raise UserError(f"{taken[0]} is already there; choose another --out")
     return out
