@@ -166,3 +166,11 @@ def test_noise_on_the_way_back_touches_the_cycle_alone() -> None:
     batch = pictures()
     clear, blurred = one_step(plain, batch), one_step(noisy, batch)
     assert [name for name in clear if clear[name] != blurred[name]] == ["cycle"]
+
+
+def test_noise_before_the_critic_touches_whatever_it_judges_and_nothing_else() -> None:
+    plain, noisy = (Cluit(dataclasses.replace(TINY, critic_noise=noise)) for noise in (0.0, 0.5))
+    noisy.load_state_dict(plain.state_dict())
+    batch = pictures()
+    clear, blurred = one_step(plain, batch, t=1), one_step(noisy, batch, t=1)
+    assert [name for name in clear if clear[name] != blurred[name]] == ["contrast", "critic", "fool", "style"]

@@ -54,6 +54,8 @@ class CluitConfig:
     """Where the cycle's λ begins before it moves to its value; by default it begins there."""
     cycle_noise: float = 0.0
     """Deviation of noise on the fake before its way back: so it hides no faint code (not in the paper)."""
+    critic_noise: float = 0.0
+    """Deviation of noise on all that the critic sees: faint patterns are no style (not in the paper)."""
     reconstruction_weight_start: float = 0.0
     """λ of self-reconstruction at step 0, from where it falls to nothing (not in the paper)."""
     settle_steps: int = 2000
@@ -90,7 +92,7 @@ class CluitConfig:
             "reconstruction_weight_start",
             "r1_gamma",
         )
-        for name in (*weights, "cycle_noise", "patches"):
+        for name in (*weights, "cycle_noise", "critic_noise", "patches"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.cycle_weight_start is not None and not self.cycle_weight_start >= 0:

@@ -1,6 +1,7 @@
 """One step of CLUIT: the critic's objective, then the translator's (Eq. 6)."""
 
 import copy
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,7 @@ class Cluit(Method):
 
     def step(self, batch: Batch, descend: Descend, t: int) -> Metrics:
         c, G, E, D, judge = self.config, self.translator.generator, self.translator, self.critic, self.judge
+        seen = partial(noisy, deviation=c.critic_noise)
         source, reference = batch.images.chunk(2)  # first half inputs, second half references
         n = len(source)
 
@@ -61,21 +63,22 @@ class Cluit(Method):
 
         with torch.no_grad():  # all that the judge says in this step: keys of the contrast, keys of the match
             views = self.augment(batch.images), patches_of(self.crop, reference, c.patches)
-            key, target = judge.embed(torch.cat(views)).tensor_split([2 * n])
-        logits, query = D.judge_both(torch.cat([batch.images, fake.detach()]), self.crop(batch.images))
+            key, target = judge.embed(seen(torch.cat(views))).tensor_split([2 * n])
+        both = torch.cat([batch.images, fake.detach()])
+        logits, query = D.judge_both(seen(both), seen(self.crop(batch.images)))
         contrast = info_nce(query, key, self.queue.keys, c.temperature)  # Eq. 1
         realism = critic_loss(logits[: 2 * n], logits[2 * n :])  # Eq. 2
         critic_objective = realism + c.contrast_weight * contrast
         penalty = self.lazy_r1(batch.images, t)
         descend(critic_objective if penalty is None else critic_objective + penalty, "critic")
 
-        logits, patches = D.judge_both(fake, patches_of(self.crop, fake, c.patches))
+        logits, patches = D.judge_both(seen(fake), seen(patches_of(self.crop, fake, c.patches)))
         fool = forger_loss(logits)  # Eq. 2
         match = style_match(
             patches.unflatten(0, (-1, n)), target.unflatten(0, (-1, n)), self.queue.keys, c.temperature
         )  # Eq. 5, or Eq. 4 where there are no patches
-        sent_back = fake + c.cycle_noise * torch.randn_like(fake) if c.cycle_noise else fake
-        keep = F.l1_loss(G.decode(G.encode(sent_back), own_style).float(), source)  # Eq. 3
+        way_back = G.encode(noisy(fake, c.cycle_noise))
+        keep = F.l1_loss(G.decode(way_back, own_style).float(), source)  # Eq. 3
         cycle_weight = settle(c.cycle_weight_start, c.cycle_weight, t, c.settle_steps)
         objective = fool + c.style_weight * match + cycle_weight * keep
         metrics = {"contrast": contrast, "critic": realism, "fool": fool, "style": match, "cycle": keep}
@@ -98,3 +101,8 @@ class Cluit(Method):
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().requires_grad_()
             return c.r1_gamma * c.r1_interval * r1_penalty(self.critic.realness(images), images)
+
+
+def noisy(images: Tensor, deviation: float) -> Tensor:
+    """``images`` with Gaussian noise; as they are, and nothing drawn by chance, where ``deviation`` is 0."""
+    return images + deviation * torch.randn_like(images) if deviation else images
