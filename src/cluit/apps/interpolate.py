@@ -45,8 +45,8 @@ def interpolate(
 
     frames: from one style to the next, with both. animation: a file to write too, .webp, .gif or .mp4,
     which takes ``seconds`` from style to style and comes back the same way.
-    portraits: the pictures are portraits, whose pose a reader can tell: then it is reported along the way, and
-    over held-out portraits. features: the network of the perceptual distance, see `open_features`.
+    portraits: the pictures are portraits, whose pose a reader can tell: then it is reported along the
+    way, and over held-out portraits. features: the network of the perceptual distance, see `open_features`.
     UserError for what the user can mend.
     """
     if not references:

@@ -43,8 +43,8 @@ def style_map(
 ) -> dict[str, Any]:
     """Write a picture of the style space with thumbnails, a page and its JSON, which is returned.
 
-    data: a folder, of which at most ``count`` pictures are shown, or portraits: ``count`` held-out ones. by, seed:
-    see `project`. UserError for what the user can mend.
+    data: a folder, of which at most ``count`` pictures are shown, or portraits: ``count`` held-out ones.
+    by, seed: see `project`. UserError for what the user can mend.
     """
     if not FEWEST <= count <= MOST:
         raise UserError(
@@ -133,8 +133,8 @@ def document(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colou
     )
     return report.page(
         "A map of styles",
-        f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose style codes, "
-        f"by the model {settings['model']}, are alike lie side by side. Drag to move, pinch or turn the wheel to "
+        f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose style "
+        f"codes, by the model {settings['model']}, are alike lie side by side. Drag to move, pinch or turn the wheel to "
         "zoom, point at or tap a picture to see it.",
         report.section("Map", interactive(record, thumbnails, colours)),
         *([report.section("Figures", report.table(["", ""], rows, note))] if rows else []),

@@ -1,0 +1,75 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cluit.apps.api import load
+from cluit.apps.interpolate import interpolate
+from cluit.apps.walks import along
+from cluit.core.errors import UserError
+from cluit.core.images import as_picture
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{name}.png" for name in ("source", "one", "two")]
+    for path in paths:
+        as_picture(torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)).save(path)
+    return paths
+
+
+def test_a_walk_ends_in_the_translations(tiny_model: Path) -> None:
+    painter = load(tiny_model, precision="float32")
+    source, one, two = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    frames = along(painter, source, [one, two], 4)
+    assert frames.shape == (7, 3, 32, 32)
+    for place, reference in ((0, source), (3, one), (6, two)):
+        wanted = np.asarray(painter.translate(source, reference)).astype(int)
+        assert np.abs(np.asarray(as_picture(frames[place])).astype(int) - wanted).max() <= 1
+
+
+def test_strip_page_and_figures(tiny_model: Path, pictures: list[Path], tmp_path: Path) -> None:
+    record = interpolate(
+        tiny_model, pictures[0], pictures[1:], out=tmp_path / "out", frames=4, features="random"
+    )
+    assert len(record["walk"]["smoothness"]) == 2
+    assert len(record["walk"]["step"]) == 6
+    assert record["fade"]["structure"][0] == pytest.approx(1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "index.json", "strip.png"}
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_an_animation_goes_there_and_back(
+    tiny_model: Path, pictures: list[Path], tmp_path: Path, suffix: str
+) -> None:
+    film = tmp_path / f"film{suffix}"
+    interpolate(
+        tiny_model, pictures[0], pictures[1:2], out=tmp_path / "out", frames=2, animation=film, seconds=0.4,
+        features="random",
+    )  # fmt: skip
+    with Image.open(film) as animation:
+        assert animation.n_frames > 2
+        assert animation.size == (256, 256)
+    assert f"data:image/{suffix[1:]}" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_without_ffmpeg_mp4_is_one_sentence(
+    tiny_model: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"pip install 'cluit\[video\]'"):
+        interpolate(tiny_model, pictures[0], pictures[1:], out=tmp_path / "out", animation=tmp_path / "a.mp4")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_makes_no_walk_is_one_sentence(tiny_model: Path, pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least one reference"):
+        interpolate(tiny_model, pictures[0], [], out=tmp_path / "out")
+    with pytest.raises(UserError, match="2 to 100 frames"):
+        interpolate(tiny_model, pictures[0], pictures[1:], out=tmp_path / "out", frames=1)
+    with pytest.raises(UserError, match="an animation is one of"):
+        interpolate(tiny_model, pictures[0], pictures[1:], out=tmp_path / "out", animation=tmp_path / "a.avi")

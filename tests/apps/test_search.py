@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cluit.apps.search import search
+from cluit.core.errors import UserError
+from cluit.core.images import as_picture
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes of seven pictures each."""
+    for name in ("dark", "light"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(7):
+            pixels = torch.randint(0, 100, (3, 40, 50), dtype=torch.uint8) + (155 if name == "light" else 0)
+            as_picture(pixels).save(tmp_path / "data" / name / f"{i}.png")
+    return tmp_path / "data"
+
+
+def test_a_query_of_the_folder_finds_others_best_first(
+    tiny_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    query = pictures / "dark" / "3.png"
+    record = search(tiny_model, pictures, [query], out=tmp_path / "out", k=5, features="random")
+    nearest = record["queries"][0]["nearest"]
+    similarities = [one["similarity"] for one in nearest]
+    assert similarities == sorted(similarities, reverse=True)
+    assert "dark/3.png" not in [one["name"] for one in nearest]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "index.json", "sheet.png"}
+    assert json.loads((tmp_path / "out" / "index.json").read_text())["queries"] == record["queries"]
+    table = record["scores"]["precision_at_10"]
+    assert table["raw pixels"][""] == pytest.approx(0.6)  # six of ten: no class has more
+    assert table["chance"]["dark"] == pytest.approx(6 / 13)
+
+
+def test_an_index_is_reused_and_a_stale_one_made_anew_in_a_line(
+    tiny_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = tmp_path / "codes.safetensors"
+    made = [
+        search(tiny_model, pictures, out=tmp_path / str(i), k=3, index=index, features="random")
+        for i in range(2)
+    ]
+    assert [record["index"] for record in made] == ["made", "reused"]
+    assert made[0]["queries"] == made[1]["queries"]
+    capsys.readouterr()
+    as_picture(torch.zeros(3, 40, 50, dtype=torch.uint8)).save(pictures / "dark" / "0.png")
+    again = search(tiny_model, pictures, out=tmp_path / "2", k=3, index=index, features="random")
+    assert again["index"] == "made"
+    assert "is of another pictures; it is made anew" in capsys.readouterr().out
+
+
+def test_what_is_no_index_is_not_replaced(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+    index = tmp_path / "mine.safetensors"
+    index.write_text("precious")
+    with pytest.raises(UserError, match="no index of cluit"):
+        search(tiny_model, pictures, out=tmp_path / "out", k=3, index=index, features="random")
+    assert index.read_text() == "precious"
+
+
+def test_a_damaged_picture_is_left_out(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+    whole = (pictures / "dark" / "2.png").read_bytes()
+    (pictures / "dark" / "2.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(UserWarning, match="skipped"):
+        record = search(tiny_model, pictures, out=tmp_path / "out", k=3, features="random")
+    assert record["pictures"] == 13
+
+
+def test_portraits_are_looked_for_in_another_pose(tiny_model: Path, tmp_path: Path) -> None:
+    record = search(tiny_model, "portraits", out=tmp_path / "out", k=3, count=40, features="random")
+    poses = record["scores"]["another_pose"]
+    assert set(poses) == {"style codes", "raw pixels", "random features"}
+    assert all(0 <= row["recall_at_1"] <= row["recall_at_10"] <= 1 for row in poses.values())
+
+
+@pytest.mark.parametrize(("k", "sentence"), [(0, "from 1 to 100"), (14, "from 1 to 13")])
+def test_a_wrong_k_is_one_sentence(
+    tiny_model: Path, pictures: Path, tmp_path: Path, k: int, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        search(tiny_model, pictures, out=tmp_path / "out", k=k, features="random")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_is_not_overwritten(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "sheet.png").write_text("precious")
+    with pytest.raises(UserError, match=r"sheet\.png is already there"):
+        search(tiny_model, pictures, out=tmp_path, k=3, features="random")
+
+
+def test_an_approximate_search_finds_the_same(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed (cluit[search])")
+    index = tmp_path / "codes.safetensors"
+    exact = search(tiny_model, pictures, out=tmp_path / "0", k=3, features="random")
+    for i in (1, 2):
+        near = search(
+            tiny_model, pictures, out=tmp_path / str(i), k=3, index=index, approximate=True, features="random"
+        )
+        names = [[one["name"] for one in query["nearest"]] for query in near["queries"]]
+        assert names == [[one["name"] for one in query["nearest"]] for query in exact["queries"]]
+    assert near["index"] == "reused"
