@@ -92,7 +92,7 @@ def precision_at_k_in_plane(place: Tensor, labels: Tensor, k: int = 10) -> float
 
 
 def class_colours(count: int) -> list[str]:
-    """``#rrggbb`` for each class, evenly round the circle, readable on dark and light; one grey without any."""
+    """``#rrggbb`` for each class, evenly round the circle; one grey where there are none."""
     tones = [colorsys.hls_to_rgb(i / max(1, count), 0.5, 0.65) for i in range(count)]
     return ["#" + "".join(f"{round(255 * part):02x}" for part in tone) for tone in tones] or ["#888888"]
 
@@ -126,22 +126,21 @@ def document(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colou
         [f"precision@10 by class, in the {where}", value]
         for where, value in record["precision_at_10"].items()
     ]
+    spent = f"Codes in {seconds['codes']:.1f} s, the map in {seconds['layout']:.1f} s"
     note = (
         "Trustworthiness: whether neighbours on the map are near among the codes, 1 at best, 0.5 by chance. "
-        "Precision@10: the share of a picture's ten nearest that are of its class. Distances between far groups "
-        "on such a map mean little."
+        "Precision@10: the share of a picture's ten nearest that are of its class. Distances between far "
+        "groups on such a map mean little."
     )
     return report.page(
         "A map of styles",
-        f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose style "
-        f"codes, by the model {settings['model']}, are alike lie side by side. Drag to move, pinch or turn the wheel to "
-        "zoom, point at or tap a picture to see it.",
+        f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose "
+        f"style codes, by the model {settings['model']}, are alike lie side by side. Drag to move, pinch or turn "
+        "the wheel to zoom, point at or tap a picture to see it.",
         report.section("Map", interactive(record, thumbnails, colours)),
         *([report.section("Figures", report.table(["", ""], rows, note))] if rows else []),
-        report.section("Time", report.paragraph(
-            f"Codes in {seconds['codes']:.1f} s, the map in {seconds['layout']:.1f} s, on {record['machine']}."
-        )),
-    )  # fmt: skip
+        report.section("Time", report.paragraph(f"{spent}, on {record['machine']}.")),
+    )
 
 
 def interactive(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colours: Sequence[str]) -> Html:
@@ -160,8 +159,8 @@ def interactive(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], co
     text = json.dumps(data).replace("<", "\\u003c")
     script = (files("cluit.apps") / "stylemap.js").read_text()
     keys = "".join(
-        f'<button type="button" data-class="{i}" style="border:2px solid {colour};border-radius:.4rem;margin:.2rem;'
-        f'padding:.2rem .6rem;background:none;color:inherit;font:inherit">{report.escape(name)}</button>'
+        f'<button type="button" data-class="{i}" style="border:2px solid {colour};border-radius:.4rem;'
+        f'margin:.2rem;padding:.2rem .6rem;background:none;color:inherit;font:inherit">{report.escape(name)}</button>'
         for i, (name, colour) in enumerate(zip(classes, colours, strict=True))
     )
     return Html(
