@@ -51,7 +51,7 @@ def test_an_animation_goes_there_and_back(
         features="random",
     )  # fmt: skip
     with Image.open(film) as animation:
-        assert animation.n_frames > 2
+        assert getattr(animation, "n_frames", 1) > 2
         assert animation.size == (256, 256)
     assert f"data:image/{suffix[1:]}" in (tmp_path / "out" / "index.html").read_text()
 

@@ -135,8 +135,8 @@ def document(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colou
     return report.page(
         "A map of styles",
         f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose "
-        f"style codes, by the model {settings['model']}, are alike lie side by side. Drag to move, pinch or turn "
-        "the wheel to zoom, point at or tap a picture to see it.",
+        f"style codes, by the model {settings['model']}, are alike lie side by side. Drag to move, "
+        "pinch or turn the wheel to zoom, point at or tap a picture to see it.",
         report.section("Map", interactive(record, thumbnails, colours)),
         *([report.section("Figures", report.table(["", ""], rows, note))] if rows else []),
         report.section("Time", report.paragraph(f"{spent}, on {record['machine']}.")),
@@ -160,7 +160,8 @@ def interactive(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], co
     script = (files("cluit.apps") / "stylemap.js").read_text()
     keys = "".join(
         f'<button type="button" data-class="{i}" style="border:2px solid {colour};border-radius:.4rem;'
-        f'margin:.2rem;padding:.2rem .6rem;background:none;color:inherit;font:inherit">{report.escape(name)}</button>'
+        f'margin:.2rem;padding:.2rem .6rem;background:none;color:inherit;font:inherit">'
+        f"{report.escape(name)}</button>"
         for i, (name, colour) in enumerate(zip(classes, colours, strict=True))
     )
     return Html(
