@@ -85,7 +85,7 @@ def evenness(record: Mapping[str, Any]) -> list[Html]:
         "Smoothness: the largest step from frame to frame over the mean step, by Euclidean distance between "
         f"{record['settings']['features']} features. 1 where all steps are equal, "
         f"{record['settings']['frames'] - 1} where everything happens at once. The fade mixes the pixels of "
-        "the two pictures: even, but no picture of anything."
+        "the two pictures, which in between shows neither."
     )
     return [
         report.table(["line", WALK, FADE], rows, note),
