@@ -166,7 +166,8 @@ def interactive(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], co
     )
     return Html(
         f'<div id="keys">{keys if record["classes"] else ""}</div><figure style="position:relative">'
-        '<canvas id="map" style="display:block;width:100%;height:min(80vh,46rem,110vw);touch-action:none"></canvas>'
+        '<canvas id="map" style="display:block;width:100%;height:min(80vh,46rem,110vw);touch-action:none">'
+        "</canvas>"
         '<figcaption id="name">Point at a picture.</figcaption></figure>'
         f"<noscript><p>The same map without a script: {PICTURE}.</p></noscript>"
         f'<img id="atlas" alt="" hidden src="{data_uri(atlas)}">'
