@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from cluit.apps.cli import main, parse
+from cluit.apps.commands import COMMANDS
 from cluit.core.errors import UserError
 from cluit.engine.checkpoint import checkpoints
 from cluit.engine.log import read_log
@@ -106,7 +107,7 @@ def test_unknown_words_are_refused_with_the_nearest_known(
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ("", "cluit needs a command: train, translate, methods, save, data, bench, demo; see cluit --help"),
+        ("", f"cluit needs a command: {', '.join(COMMANDS)}; see cluit --help"),
         ("bench", "cluit bench needs a command: step, translate, data; see cluit bench --help"),
         ("--foo", "unrecognized options: --foo; see cluit --help"),
         ("train x", "missing: --out RUN; see cluit train --help"),
@@ -179,7 +180,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(folder: Path, tmp_
         "style_weight: 7.0",
         "cycle_weight: 6.0",
         "recipe: small-64",
-        "r1_gamma: 1.0",
+        "r1_gamma: 0.3",
         "beta2: 0.99",
     ):
         assert line in written.splitlines()

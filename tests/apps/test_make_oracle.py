@@ -10,7 +10,8 @@ import torch
 
 from cluit.apps import oracle as app
 from cluit.apps.oracle import make_oracle
-from cluit.apps.oracle_page import bars, verdict
+from cluit.apps.oracle_page import verdict
+from cluit.apps.report import bars
 from cluit.core.errors import UserError
 from cluit.data.attributes import attribute_labels
 from cluit.data.folder import ImageFolder

@@ -132,11 +132,11 @@ def test_settings_that_are_written_are_read_back(tmp_path: Path) -> None:
 
 def test_a_resumed_run_keeps_its_settings_but_those_that_may_change() -> None:
     stored = layered({"recipe": "small", "minutes": 3, "precision": "bfloat16"}).flat()
-    again = resumed(stored, {"steps": 5, "style_weight": 2.0, "precision": "auto"})
+    again = resumed(stored, {"steps": 5, "style_weight": 3.0, "precision": "auto"})
     assert (again.run.steps, again.run.minutes, again.run.precision) == (5, None, "bfloat16")
     assert again.config == checked(stored).config
-    with pytest.raises(UserError, match=r"style_weight 2\.0 and cannot go on with style_weight 3\.0"):
-        resumed(stored, {"style_weight": 3})
+    with pytest.raises(UserError, match=r"style_weight 3\.0 and cannot go on with style_weight 4\.0"):
+        resumed(stored, {"style_weight": 4})
     with pytest.raises(UserError, match="recipe small and cannot go on with recipe paper"):
         resumed(stored, {"recipe": "paper"})
 

@@ -10,8 +10,7 @@ from PIL import Image
 
 from cluit.apps import report
 from cluit.apps.failures import Shown
-from cluit.apps.oracle_page import bars
-from cluit.apps.report import Html
+from cluit.apps.report import Html, bars
 from cluit.core.images import as_picture, grid
 from cluit.evaluation.examiner import MODEL
 from cluit.evaluation.examiner import TRUTH as TRUE

@@ -113,9 +113,7 @@ class Job:
                 monitor.score(done, {}, self.average.translator)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
-            if (
-                signals.received != signal.SIGTERM and done > start
-            ):  # its sender may not wait
+            if signals.received != signal.SIGTERM and done > start:  # its sender may not wait
                 self.harmless(monitor.grid)(done, {}, self.average.translator)
                 self.harmless(self.page)(done, {}, self.average.translator)
         if done < run.steps:

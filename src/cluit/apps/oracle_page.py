@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluit.apps import report
-from cluit.apps.report import LEFT, RIGHT, WIDTH, Html, label
+from cluit.apps.report import Html, bars
 from cluit.evaluation.marks import Marks
 
-BAR, GAP = 9, 8  # heights, in the units of a chart
-NAMES = LEFT + 70  # where bars begin: names stand before it
 LEAST_BALANCED = 0.6  # of an attribute that is seen; 0.5 is worth nothing
 
 
@@ -122,37 +120,3 @@ def settings_table(record: Mapping[str, Any]) -> Html:
     rows += [[f"pictures a second, {name}", f"{rate:,.0f}"] for name, rate in rates.items()]
     rows += [["files skipped", str(len(record["skipped"]))]]
     return report.table(["setting", "value"], rows)
-
-
-def bars(title: str, series: Mapping[str, Mapping[str, float]]) -> Html:
-    """Shares from 0 to 1 as bars that lie below each other: by name, and for each name one of each series."""
-    names = list(next(iter(series.values())))
-    pitch = len(series) * BAR + GAP
-    height = len(names) * pitch + 24
-
-    def at(share: float) -> float:
-        return NAMES + share * (WIDTH - RIGHT - NAMES)
-
-    parts = [label(at(share), height - 6, f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
-    for x in map(at, (0.0, 0.5, 1.0)):
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 20}"/>')
-    for i, name in enumerate(names):
-        top = i * pitch + GAP / 2
-        parts.append(label(NAMES - 6, top + (pitch - GAP) / 2 + 4, shortened(name), "end"))
-        for j, shares in enumerate(series.values()):
-            if shares[name] == shares[name]:  # of no pictures there is no share
-                parts.append(
-                    f'<rect class="s{j}" style="fill: currentColor; stroke: none" x="{NAMES}" '
-                    f'y="{top + j * BAR:.1f}" height="{BAR - 1}" width="{at(shares[name]) - NAMES:.1f}"/>'
-                )
-    keys = "".join(f'<span class="key s{j}">{report.escape(name)}</span>' for j, name in enumerate(series))
-    return Html(
-        f'<figure style="max-width: 34rem"><strong>{report.escape(title)}</strong>'
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{report.escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
-    )
-
-
-def shortened(name: str, most: int = 16) -> str:
-    """What fits beside a bar."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -26,6 +26,8 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 420, 240  # of a chart, in its own units: near a phone's pixels, so that text stays readable
 LEFT, RIGHT, TOP, BOTTOM = 48, 24, 10, 40
+BAR, GAP = 9, 8  # heights
+NAMES = LEFT + 70  # where bars begin: names stand before it
 MOST_POINTS = 400
 COLOURS = 6
 
@@ -168,6 +170,40 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note
         f'<figure><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg>{legend}</figure>'
     )
+
+
+def bars(title: str, series: Mapping[str, Mapping[str, float]]) -> Html:
+    """Shares from 0 to 1 as bars that lie below each other: by name, and for each name one of each series."""
+    names = list(next(iter(series.values())))
+    pitch = len(series) * BAR + GAP
+    height = len(names) * pitch + 24
+
+    def at(share: float) -> float:
+        return NAMES + share * (WIDTH - RIGHT - NAMES)
+
+    parts = [label(at(share), height - 6, f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
+    for x in map(at, (0.0, 0.5, 1.0)):
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 20}"/>')
+    for i, name in enumerate(names):
+        top = i * pitch + GAP / 2
+        parts.append(label(NAMES - 6, top + (pitch - GAP) / 2 + 4, shortened(name), "end"))
+        for j, shares in enumerate(series.values()):
+            if shares[name] == shares[name]:  # of no pictures there is no share
+                parts.append(
+                    f'<rect class="s{j}" style="fill: currentColor; stroke: none" x="{NAMES}" '
+                    f'y="{top + j * BAR:.1f}" height="{BAR - 1}" width="{at(shares[name]) - NAMES:.1f}"/>'
+                )
+    keys = "".join(f'<span class="key s{j}">{escape(name)}</span>' for j, name in enumerate(series))
+    return Html(
+        f'<figure style="max-width: 34rem"><strong>{escape(title)}</strong>'
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
+    )
+
+
+def shortened(name: str, most: int = 16) -> str:
+    """What fits beside a bar."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def label(x: float, y: float, text: str, anchor: str = "middle") -> str:

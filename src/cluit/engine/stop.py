@@ -40,7 +40,5 @@ class StopSignals:
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
-        with suppress(
-            OSError
-        ):  # not print, which may be what was interrupted
+        with suppress(OSError):  # not print, which may be what was interrupted
             os.write(STDERR, ACKNOWLEDGED)
