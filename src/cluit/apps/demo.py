@@ -18,6 +18,7 @@ from cluit.apps.report import Html
 from cluit.apps.run_page import held_out, losses
 from cluit.apps.settings import layered
 from cluit.apps.train import train
+from cluit.apps.truths import COLUMNS
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture, grid
 from cluit.core.machine import describe, pick_device, pick_precision
@@ -32,18 +33,6 @@ SHOWN = 6  # sources, and references, of the grid on the page
 LOG_EVERY, SCORE_EVERY = 20, 250  # steps: a slow machine does a thousand or two in all
 
 Scores = dict[str, float]
-COLUMNS = {
-    "mae": "error",
-    "mae_face": "face",
-    "mae_background": "background",
-    "ssim_face": "similarity",
-    "position": "position",
-    "scale": "scale",
-    "tilt": "tilt",
-    "turn": "turn",
-    "species": "species",
-}
-"""Scores against the true translation, and what the table calls them."""
 
 
 def demo(

@@ -11,23 +11,12 @@ from PIL import Image
 from cluit.apps import report
 from cluit.apps.failures import Shown
 from cluit.apps.report import Html, bars
+from cluit.apps.truths import COLUMNS as TRUE_COLUMNS
 from cluit.core.images import as_picture, grid
 from cluit.evaluation.examiner import MODEL
 from cluit.evaluation.examiner import TRUTH as TRUE
 
 ROWS, COLUMNS = 6, 5  # of the grid: sources, and references of each
-TRUTH = {
-    "mae": "error",
-    "mae_face": "face",
-    "mae_background": "background",
-    "ssim_face": "similarity",
-    "position": "position",
-    "scale": "scale",
-    "tilt": "tilt",
-    "turn": "turn",
-    "species": "species",
-}
-"""Scores against the true translation, and what the table calls them."""
 
 
 def write(path: Path, record: Mapping[str, Any], shown: Shown) -> None:
@@ -163,14 +152,14 @@ def in_table(value: float | None, name: str) -> float:
 
 
 def truths(scores: Mapping[str, Any]) -> Html:
-    rows = [[called(name), *(one["truth"][key] for key in TRUTH)] for name, one in scores.items()]
+    rows = [[called(name), *(one["truth"][key] for key in TRUE_COLUMNS)] for name, one in scores.items()]
     note = (
         "Portraits are drawn, so the true translation of every pair is known. Error: mean absolute "
         "difference from it, in levels of 255, over the whole picture, over the face and over the "
         "background. Similarity: structural, in the face, 1 at best. Position to turn: correlation of the "
         "head's pose, as a judge reads it, with the source's. Species: share read as the reference's."
     )
-    return report.table(["answer", *TRUTH.values()], rows, note, strong=1)
+    return report.table(["answer", *TRUE_COLUMNS.values()], rows, note, strong=1)
 
 
 def times(record: Mapping[str, Any]) -> Html:

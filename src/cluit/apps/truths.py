@@ -11,6 +11,19 @@ from cluit.evaluation.probe import linear_probe
 from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.truth import held_out_pairs
 
+COLUMNS = {
+    "mae": "error",
+    "mae_face": "face",
+    "mae_background": "background",
+    "ssim_face": "similarity",
+    "position": "position",
+    "scale": "scale",
+    "tilt": "tilt",
+    "turn": "turn",
+    "species": "species",
+}
+"""Scores against the true translation, and what a table calls them."""
+
 PAIRS = 256
 PROBED, PROBED_TEST = 1024, 512  # pictures that a probe learns from, and is tested on
 
