@@ -115,7 +115,7 @@ def shipped_row(device: str, precision: str, reader: FaceReader) -> dict[str, Sc
         painter = load(SHIPPED, device=device, precision=precision)
     except UserError:
         return {}
-    name = f"shipped model, {painter.image_size} px, {painter.card['steps']:,} steps"
+    name = f"shipped model, {painter.image_size} px"
     return {name: score(painter, held_out_pairs(PAIRS, painter.image_size), reader)}
 
 
