@@ -18,7 +18,7 @@ from cluit.apps.report import Html
 from cluit.apps.run_page import held_out, losses
 from cluit.apps.settings import layered
 from cluit.apps.train import train
-from cluit.apps.truths import COLUMNS
+from cluit.apps.truths import COLUMNS, NOTE
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture, grid
 from cluit.core.machine import describe, pick_device, pick_precision
@@ -170,12 +170,7 @@ def grids(painter: Painter, pairs: TruthSet) -> tuple[Image.Image, Image.Image]:
 def figures(rows: Mapping[str, Scores]) -> Html:
     """The table: one row per answer, this run's first."""
     cells = [[name, *(scores[key] for key in COLUMNS)] for name, scores in rows.items()]
-    note = (
-        f"{PAIRS} held-out pairs of different species. Error: mean absolute difference from the true "
-        "translation, in levels of 255, over the whole picture, over the face and over the background. "
-        "Similarity: structural, in the face, 1 at best. Position to turn: correlation of the head's pose, "
-        "as a judge reads it, with the source's. Species: share read as the reference's."
-    )
+    note = f"{PAIRS} held-out pairs of different species. {NOTE}"
     return report.table(["answer", *COLUMNS.values()], cells, note, strong=1)
 
 

@@ -5,7 +5,6 @@ outputs are judged block by block and added up.
 """
 
 import inspect
-import os
 import shlex
 import sys
 import time
@@ -15,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from cluit.apps import evaluate_page, failures
 from cluit.apps.crew import crew
 from cluit.apps.evaluation_set import EvaluationSet
 from cluit.apps.examination import ORACLE, Examination, Job
-from cluit.core.errors import UserError
+from cluit.apps.gallery import free_folder, progress
 from cluit.core.files import disk_errors
 from cluit.core.machine import describe
 from cluit.evaluation.cache import content
@@ -59,7 +56,8 @@ def evaluate(
     Arguments as the command's flags. Returns the page's JSON twin. UserError for whatever is wrong.
     """
     began, settings = time.perf_counter(), plain(locals())
-    folder = free_folder(Path(out).expanduser())
+    twins = (Path(name).with_suffix(".json").name for name in (PAGE, FAILURES))
+    folder = free_folder(Path(out), PAGE, FAILURES, PAIRS, *twins)
     job = Job(
         str(model), str(data), None if real is None else str(real),
         tuple(features) or (EfficientNetLite0.name, *([ORACLE] if oracle else [])),
@@ -72,10 +70,10 @@ def evaluate(
     work = Examination(examiner, known, *chosen.numbers(known.names), seed)
 
     looking, judging, counting = Clock(), Clock(), Clock()
-    with crew(examiner, job.examiner, workers) as ask, bar(len(work.sources)) as progress:
+    with crew(examiner, job.examiner, workers) as ask, bar(len(work.sources)) as advance:
         tables = [work.look(which, digest, ask, looking) for which, digest in enumerate(digests)]
         crowds = work.real_crowds(tables[-1])
-        tallies = work.judge(tables[0], crowds, ask, judging, progress)
+        tallies = work.judge(tables[0], crowds, ask, judging, advance)
     with counting.running("distances"):
         scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
     record = {
@@ -128,22 +126,12 @@ def command_line(settings: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def free_folder(out: Path) -> Path:
-    """UserError where an evaluation is already there, or something that is no folder."""
-    taken = [out] if os.path.lexists(out) and not out.is_dir() else []
-    pages = [path for name in (PAGE, FAILURES) for path in (out / name, (out / name).with_suffix(".json"))]
-    taken += [path for path in (*pages, out / PAIRS) if os.path.lexists(path)]
-    if taken:
-        raise UserError(f"{taken[0]} is already there; choose another --out")
-    return out
-
-
 @contextmanager
 def bar(total: int) -> Iterator[Callable[[int], None]]:
     """Progress in sources, where somebody looks; call it with how many more are done."""
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("evaluating", total=total)
-        yield lambda more: progress.advance(task, more)
+    with progress() as shown:
+        task = shown.add_task("evaluating", total=total)
+        yield lambda more: shown.advance(task, more)
 
 
 def oracle_record(examiner: Examiner) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from cluit.apps import report
 from cluit.apps.failures import Shown
 from cluit.apps.report import Html, bars
 from cluit.apps.truths import COLUMNS as TRUE_COLUMNS
+from cluit.apps.truths import NOTE
 from cluit.core.images import as_picture, grid
 from cluit.evaluation.examiner import MODEL
 from cluit.evaluation.examiner import TRUTH as TRUE
@@ -153,12 +154,7 @@ def in_table(value: float | None, name: str) -> float:
 
 def truths(scores: Mapping[str, Any]) -> Html:
     rows = [[called(name), *(one["truth"][key] for key in TRUE_COLUMNS)] for name, one in scores.items()]
-    note = (
-        "Portraits are drawn, so the true translation of every pair is known. Error: mean absolute "
-        "difference from it, in levels of 255, over the whole picture, over the face and over the "
-        "background. Similarity: structural, in the face, 1 at best. Position to turn: correlation of the "
-        "head's pose, as a judge reads it, with the source's. Species: share read as the reference's."
-    )
+    note = f"Portraits are drawn, so the true translation of every pair is known. {NOTE}"
     return report.table(["answer", *TRUE_COLUMNS.values()], rows, note, strong=1)
 
 

@@ -81,13 +81,13 @@ def interpolate(
         "fade": judge.measure(fade(first, others, frames), first, frames, pose),
         "held_out": held_out_walks(painter, judge, frames) if portraits else {},
     }  # fmt: skip
-    strip = sheet(strip_rows(pictures, first, others, frames))
+    rows = strip_rows(pictures, first, others, frames)
     if film:
         there = along(painter, first, others, max(2, round(seconds * RATE)))
         write_animation(film, [as_picture(one) for one in (*there, *there.flip(0)[1:-1])])
     record["seconds"] = time.perf_counter() - began
-    write_picture(folder / STRIP, strip)
-    report.write(folder / PAGE, document(record, pictures, first, others, film), record)
+    write_picture(folder / STRIP, sheet(rows))
+    report.write(folder / PAGE, document(record, rows, film), record)
     print(f"smoothness {', '.join(f'{value:.2f}' for value in record['walk']['smoothness'])} (1 is even, "
           f"{frames - 1} one jump)", *([f"animation: {film}"] if film else []),
           f"page: {(folder / PAGE).resolve()}", sep="\n")  # fmt: skip

@@ -2,15 +2,12 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from cluit.apps import report
 from cluit.apps.report import Html
-from cluit.apps.thumbnails import Cell, thumbnail, wrapped
+from cluit.apps.thumbnails import Cell, wrapped
 from cluit.apps.walks import PAIRS
 
 WALK, FADE = "walk", "fade to the reference"
@@ -18,19 +15,18 @@ WALK, FADE = "walk", "fade to the reference"
 
 def document(
     record: Mapping[str, Any],
-    pictures: Tensor,
-    source: Tensor,
-    references: Sequence[Tensor],
+    rows: Sequence[Sequence[Cell]],
     film: Path | None,
 ) -> str:
+    """rows: of the strip, one for each reference. film: the animation's file."""
     settings = record["settings"]
-    count, frames = len(references), settings["frames"]
+    reached = "each reference in turn" if len(rows) > 1 else settings["references"][0]
     return report.page(
         "From style to style",
         f"{settings['source']}, painted by the model {settings['model']} in its own style, then in styles on "
-        f"a straight line to that of {'each reference in turn' if count > 1 else settings['references'][0]}. "
+        f"a straight line to that of {reached}. "
         "The structure is the source's in every frame.",
-        report.section("Frames", *strips(pictures, source, references, frames)),
+        report.section("Frames", *map(wrapped, rows)),
         *([report.section("In motion", moving(film))] if film else []),
         report.section("Evenness", *evenness(record)),
         report.section("Structure", *structure(record)),
@@ -39,17 +35,6 @@ def document(
             "Time", report.paragraph(f"{record['seconds']:.1f} s in all, on {record['machine']}.")
         ),
     )
-
-
-def strips(pictures: Tensor, source: Tensor, references: Sequence[Tensor], frames: int) -> list[Html]:
-    """The frames of each line between the pictures whose styles it joins."""
-    parts = []
-    for i, (start, end) in enumerate(pairwise([source, *references])):
-        line = pictures[i * (frames - 1) : i * (frames - 1) + frames]
-        cells: list[Cell] = [(thumbnail(start), ["source" if i == 0 else f"reference {i}"])]
-        cells += [(thumbnail(one), [f"{place / (frames - 1):.2f}"]) for place, one in enumerate(line)]
-        parts.append(wrapped([*cells, (thumbnail(end), [f"reference {i + 1}"])]))
-    return parts
 
 
 def moving(film: Path) -> Html:

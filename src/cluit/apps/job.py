@@ -114,7 +114,8 @@ class Job:
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
             if signals.received != signal.SIGTERM and done > start:  # its sender may not wait
-                self.harmless(monitor.grid)(done, {}, self.average.translator)
+                if done % run.grid_every:
+                    self.harmless(monitor.grid)(done, {}, self.average.translator)
                 self.harmless(self.page)(done, {}, self.average.translator)
         if done < run.steps:
             self.console.print(f"stopped at step {done} and saved; --resume goes on", highlight=False)

@@ -93,14 +93,18 @@ def section(heading: str, *parts: Html) -> Html:
 
 def figure(picture: Image.Image, caption: str, zoom: int = 1) -> Html:
     """A picture within the page itself, shown ``zoom`` times as large, never wider than the screen."""
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    data = base64.b64encode(file.getvalue()).decode()
     size = f'width="{picture.width * zoom}" height="{picture.height * zoom}"'
     return Html(
-        f'<figure><img {size} alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f'<figure><img {size} alt="{escape(caption)}" src="{data_uri(picture)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def data_uri(picture: Image.Image, kind: str = "PNG") -> str:
+    """The picture itself as an address."""
+    file = io.BytesIO()
+    picture.save(file, kind, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "", strong: int = 0) -> Html:

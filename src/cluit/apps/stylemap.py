@@ -17,8 +17,8 @@ from cluit.analysis.plane import FEWEST, By, kept_neighbours, project
 from cluit.apps import report
 from cluit.apps.api import load
 from cluit.apps.gallery import free_folder, open_gallery, progress
-from cluit.apps.report import Html
-from cluit.apps.thumbnails import data_uri, thumbnail
+from cluit.apps.report import Html, data_uri
+from cluit.apps.thumbnails import thumbnail
 from cluit.apps.translate import write_picture
 from cluit.core.errors import UserError
 from cluit.core.machine import describe

@@ -1,13 +1,11 @@
 """Small pictures with words below them: as one sheet, and as rows of a page that wrap on a phone."""
 
-import base64
-import io
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cluit.apps.report import Html, escape
+from cluit.apps.report import Html, data_uri, escape
 from cluit.core.images import as_picture
 
 SIDE, SMALL = 96, 76  # pixels of a thumbnail on a sheet and on a page: four of these suit a phone
@@ -65,10 +63,3 @@ def wrapped(cells: Sequence[Cell]) -> Html:
         for i, (picture, words) in enumerate(cells)
     ]
     return Html(f'<div style="display:flex;flex-wrap:wrap;gap:.4rem;margin:.8rem 0">{"".join(parts)}</div>')
-
-
-def data_uri(picture: Image.Image, kind: str = "PNG") -> str:
-    """The picture itself as an address."""
-    file = io.BytesIO()
-    picture.save(file, kind, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

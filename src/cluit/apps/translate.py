@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from cluit.apps.api import Painter, as_square, load, paste_back
+from cluit.apps.gallery import progress
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture
@@ -62,7 +61,7 @@ def translate(
         check_sheet(out, len(sources), len(references), painter.image_size)
     if not grid:
         announce(len(sources), len(references))
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with progress() as bar:
         styles = encode_styles(painter, references, skipped)
         pairs = translations(painter, sources, styles, skipped)
         counted = bar.track(pairs, total=len(sources) * len(styles), description="translating")

@@ -24,6 +24,14 @@ COLUMNS = {
 }
 """Scores against the true translation, and what a table calls them."""
 
+NOTE = (
+    "Error: mean absolute difference from the true translation, in levels of 255, over the whole picture, "
+    "over the face and over the background. Similarity: structural, in the face, 1 at best. Position to turn: "
+    "correlation of the head's pose, as a judge reads it, with the source's. Species: share read as the "
+    "reference's."
+)
+"""What these columns mean."""
+
 PAIRS = 256
 PROBED, PROBED_TEST = 1024, 512  # pictures that a probe learns from, and is tested on
 

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cluit.data.augment import grey_of
+
 SCALE = 16  # the blur's sigma is this part of a picture's side: outlines count, hair does not
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 
 
 def structure_kept(outputs: Tensor, sources: Tensor) -> Tensor:
@@ -30,8 +31,7 @@ def structure_kept(outputs: Tensor, sources: Tensor) -> Tensor:
 
 def _directions(images: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, 2, H - 2, W - 2): (cos 2θ, sin 2θ) of the gradient, shorter where it is weak."""
-    luma = torch.tensor(LUMA, device=images.device)[:, None, None]
-    grey = _blur((images.float() * luma).sum(dim=1, keepdim=True), max(images.shape[-2:]) / SCALE)
+    grey = _blur(grey_of(images.float()), max(images.shape[-2:]) / SCALE)
     across = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
     down = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
     squared = across.square() + down.square()
