@@ -26,9 +26,9 @@ COLUMNS = {
 
 NOTE = (
     "Error: mean absolute difference from the true translation, in levels of 255, over the whole picture, "
-    "over the face and over the background. Similarity: structural, in the face, 1 at best. Position to turn: "
-    "correlation of the head's pose, as a judge reads it, with the source's. Species: share read as the "
-    "reference's."
+    "over the face and over the background. Similarity: structural, in the face, 1 at best. Position to "
+    "turn: correlation of the head's pose, as a judge reads it, with the source's. Species: share read as "
+    "the reference's."
 )
 """What these columns mean."""
 
