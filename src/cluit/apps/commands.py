@@ -311,6 +311,32 @@ def style_map(
     )  # fmt: skip
 
 
+def ablate(
+    name: Annotated[Literal["augmentation", "match", "weights"], Positional, arg(metavar="NAME")],
+    data: Annotated[str, Positional, arg(metavar="DATA")],
+    *,
+    out: Out,
+    seeds: int | None = None,
+    config: Annotated[Path | None, arg(metavar="FILE")] = None,
+    settings: Settings,
+) -> None:
+    """Train runs that differ in one thing and compare what comes of them.
+
+    Interrupted, the same command goes on; runs that are finished are not repeated, and two ablations with one
+    OUT share those that they have in common. Exit code 1 where a row failed, the others being done.
+
+    Args:
+        name: augmentation (the paper's Table 2), match (Table 3 and Figure 8) or weights (cycle and R1).
+        data: The word portraits, or a folder of pictures; a folder needs --held-out with others to score on.
+        out: A folder for the runs, the page, its JSON and a table in Markdown.
+        seeds: Runs of each row; 3, of weights 1. They count from --seed.
+        config: YAML lines such as style_weight: 3.
+    """
+    from cluit.apps.ablate import ablate
+
+    ablate(name, data, out=out, seeds=seeds, config=config, **settings)
+
+
 def bench_step(
     *,
     method: str = "cluit",
@@ -487,6 +513,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "search": search,
     "interpolate": interpolate,
     "map": style_map,
+    "ablate": ablate,
     "methods": methods,
     "save": save,
     "data": {"portraits": data_portraits, "reader": data_reader},

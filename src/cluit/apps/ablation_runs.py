@@ -1,0 +1,151 @@
+"""What an ablation trains: rows, and for each row and seed an ordinary run whose folder its settings name."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cluit.apps.settings import Settings, checked, layered, listed, read_settings
+from cluit.apps.train import absolute, train
+from cluit.core.errors import UserError
+from cluit.engine.run import SETTINGS, require_claimable
+from cluit.export import weights
+from cluit.methods.cluit.config import CluitConfig
+
+Name = Literal["augmentation", "match", "weights"]
+
+RECIPE = "ablation"
+FACTORS = (1 / 4, 4, 16)  # of the base's λ of the cycle and of its γ, one at a time
+SEEDS: Mapping[Name, int] = {"augmentation": 3, "match": 3, "weights": 1}
+VARIED: Mapping[Name, Sequence[str]] = {
+    "augmentation": ("augmentation", "crop_min"),
+    "match": ("patches",),
+    "weights": (),  # these are multiples of the base's
+}
+FREE = {
+    "steps", "minutes", "device", "precision", "cache", "workers", "tensorboard",
+    "log_every", "grid_every", "score_every", "save_every",
+}  # fmt: skip
+"""Settings that may differ from those of a run that is there: its steps and precision are looked at apart."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an ablation's table."""
+
+    title: str
+    changes: Mapping[str, Any]
+    """Settings in which it differs from the recipe, those of the base included where the table names them."""
+    base: bool = False
+    """Whether the others are compared with it."""
+
+
+def rows_of(name: Name, base: CluitConfig) -> list[Row]:
+    """The rows of the paper's Table 2 or 3, or a sweep over two weights around those of ``base``."""
+    if name == "augmentation":
+        kinds = [("color", 0.125), ("color+affine", 0.125), ("color+affine", 0.5), ("color+affine", 0.9)]
+        return [
+            Row(
+                f"{kind}, crop {crop:g} to 1",
+                {"augmentation": kind, "crop_min": crop},
+                base=(kind, crop) == ("color+affine", 0.125),
+            )
+            for kind, crop in kinds
+        ]
+    if name == "match":
+        titles = {0: "full image", 1: "1 patch", 4: "4 patches", 8: "8 patches"}
+        return [Row(title, {"patches": count}, base=count == 4) for count, title in titles.items()]
+    rows = [Row(f"λ {base.cycle_weight:g}, γ {base.r1_gamma:g}", {}, base=True)]
+    for setting, letter in (("cycle_weight", "λ"), ("r1_gamma", "γ")):
+        values = [getattr(base, setting) * factor for factor in FACTORS]
+        rows += [Row(f"{letter} {value:g}", {setting: value}) for value in values]
+    return rows
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One training: a row with a seed."""
+
+    row: int
+    seed: int
+    folder: Path
+    settings: Settings
+
+    @property
+    def done(self) -> int:
+        """Steps that the model in the folder has seen; 0 where there is none."""
+        try:
+            card = json.loads((self.folder / "model" / weights.CARD).read_bytes())
+        except FileNotFoundError:
+            return 0
+        return int(card["steps"])
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.settings.run.steps
+
+    def check(self) -> None:
+        """UserError where the folder holds something else than this run, finished or begun."""
+        begun = (self.folder / SETTINGS).exists()
+        require_claimable(self.folder, resume=begun)
+        if not begun:
+            return
+        wanted, stored = self.settings.flat(), checked(read_settings(self.folder / SETTINGS)).flat()
+        free = FREE if wanted["precision"] == "auto" else FREE - {"precision"}
+        for name, value in wanted.items():
+            if name not in free and value != stored[name]:
+                raise UserError(
+                    f"{self.folder} was trained with {name} {stored[name]}, not {value}; choose another --out"
+                )
+        if self.done > wanted["steps"]:
+            raise UserError(
+                f"{self.folder} was trained for {self.done} steps, more than {wanted['steps']}; "
+                "give as many --steps, or choose another --out"
+            )
+
+    def train(self) -> None:
+        """From the start or from where it stopped, as `cluit train` does, whose errors come through."""
+        values = self.settings.flat()
+        if (self.folder / SETTINGS).exists() and values["precision"] == "auto":
+            del values["precision"]  # it keeps its own
+        train(out=self.folder, resume=(self.folder / SETTINGS).exists(), **values)
+
+
+def plan(
+    name: Name, data: str, out: Path, seeds: int, named: Mapping[str, Any]
+) -> tuple[list[Row], list[Planned]]:
+    """The rows, and their runs below ``out``, all rows with the first seed first.
+
+    named: settings as of `cluit train`, flags before a file's; the rest come from the recipe. ``seed`` is the
+    first of the seeds. UserError for settings that an ablation cannot have.
+    """
+    if seeds < 1:
+        raise UserError(f"an ablation needs at least 1 seed, not {seeds}")
+    if taken := [setting for setting in VARIED[name] if named.get(setting) is not None]:
+        raise UserError(f"the ablation {name} varies {listed(taken)} by itself; leave it out")
+    if named.get("minutes") is not None:
+        raise UserError("rows are compared after as many steps each; give --steps in place of --minutes")
+    named = absolute({**named, "data": data})
+    base = layered(named, RECIPE)
+    if not isinstance(base.config, CluitConfig):
+        raise UserError(f"the ablations are of the method cluit, not of {base.run.method}")
+    rows = rows_of(name, base.config)
+    seeded = range(base.run.seed, base.run.seed + seeds)
+    settings = [
+        (number, layered({**named, **row.changes, "seed": seed}, RECIPE))
+        for seed in seeded
+        for number, row in enumerate(rows)
+    ]
+    return rows, [
+        Planned(number, one.run.seed, out / "runs" / folder_name(one), one) for number, one in settings
+    ]
+
+
+def folder_name(settings: Settings) -> str:
+    """Of all that any ablation varies: so a row that two of them share is one run."""
+    c = settings.config
+    return (
+        f"{c.augmentation}-crop{c.crop_min:g}-patches{c.patches}-cycle{c.cycle_weight:g}-gamma{c.r1_gamma:g}"
+        f"-seed{settings.run.seed}"
+    )
