@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from cluit.apps.evaluate import evaluate
 from cluit.apps.examination import Job
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
+from cluit.data import folder as folder_module
 from cluit.data.factors import SPECIES
 from cluit.data.folder import ImageFolder
 from cluit.data.portrait_folder import write_folder
 from cluit.evaluation.oracle import Oracle, save_oracle
 from cluit.evaluation.protocol import Pairs
+from cluit.methods.cluit.networks import CluitTranslator
 
 Run = Callable[..., dict[str, Any]]
 ANSWERS = ["model", "source", "reference", "recoloured source", "average"]
@@ -88,7 +91,7 @@ def test_every_answer_has_every_score_and_the_page_says_so(run: Run, tmp_path: P
 def test_its_translations_are_those_of_the_library(tiny_model: Path, animals: Path) -> None:
     words = Job(str(tiny_model), str(animals), None, ("random",), None, False, "cpu", "float32", 4)
     painter = load(tiny_model, device="cpu", precision="float32")
-    examiner = words.examiner()
+    examiner = replace(words.examiner(), sets=words.open(32))
     pictures = examiner.sets[0].batch(range(5))
     outputs = examiner.paint([3, 0], painter.styles(list(pictures))[torch.tensor([[1, 2, 4], [3, 2, 1]])])
     for row, source in zip(outputs, (3, 0), strict=True):
@@ -103,7 +106,8 @@ def test_the_command_on_the_page_gives_the_same_again(run: Run, animals: Path, t
     for flags in (f"--data {animals}", "--each 3", "--limit 3", "--features random", "--no-trivial"):
         assert flags in command
     assert "--seed" not in command
-    assert command in html.unescape((tmp_path / "out" / "index.html").read_text())
+    flags = command[command.index("--each") :]  # before them are this machine's folders
+    assert flags in html.unescape((tmp_path / "out" / "index.html").read_text())
 
 
 def test_trivial_answers_score_as_they_must(run: Run) -> None:
@@ -130,7 +134,56 @@ def test_kept_features_give_the_same_scores_and_are_not_computed_again(run: Run,
     assert len(list((cache / "cluit" / "features").iterdir())) == 1
     again = run(out="two")
     assert same(first["scores"], again["scores"])
-    assert again["timings"]["looking"]["features"] < first["timings"]["looking"]["features"]
+    real = "features of real pictures: random"
+    assert first["timings"]["phases"][real]["pictures"] == 30
+    assert real not in again["timings"]["phases"]
+
+
+def test_pictures_are_decoded_and_encoded_once_each(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {"decode": list[Any](), "encode_style": list[Any](), "encode_structure": list[Any]()}
+
+    def counted(owner: Any, name: str, key: Callable[[Any], list[Any]]) -> None:
+        original = getattr(owner, name)
+
+        def call(*arguments: Any) -> Any:
+            seen[name] += key(arguments)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(folder_module, "decode", lambda arguments: [arguments[0]])
+    for half in ("encode_style", "encode_structure"):
+        counted(CluitTranslator, half, lambda arguments: [one.numpy().tobytes() for one in arguments[1]])
+    monkeypatch.setattr("cluit.apps.evaluate.write", lambda *_: None)  # pages paint what they show again
+    phases = run(limit=7)["timings"]["phases"]
+    assert all(len(set(pictures)) == len(pictures) for pictures in seen.values())
+    assert {name: len(pictures) for name, pictures in seen.items()} == {
+        "decode": phases["decode files"]["pictures"],
+        "encode_style": phases["encode styles"]["pictures"],
+        "encode_structure": phases["encode structures"]["pictures"],
+    }
+    assert [len(pictures) for pictures in seen.values()] == [30, 30, 7]
+
+
+def test_every_phase_says_what_it_took(run: Run, tmp_path: Path) -> None:
+    timings = run(oracle=oracle(tmp_path / "oracle", ["cat", "dog"]), limit=4)["timings"]
+    pictures = {phase: one["pictures"] for phase, one in timings["phases"].items()}
+    computed = 4 * 3 * 3  # four sources, three references, three answers that are no test pictures
+    assert pictures["decode outputs"] == 12
+    assert pictures["features of outputs: random"] == pictures["oracle on outputs"] == computed
+    assert pictures["oracle on real pictures"] == 30
+    assert pictures["structure kept"] == pictures["diversity"] == 4 * 3 * len(ANSWERS)
+    spent = sum(one["seconds"] for one in timings["phases"].values())
+    assert 0 < spent < timings["wall"]
+    assert timings["peak_memory"]["process"] > 2**20
+
+
+def test_an_oracle_is_asked_once_whose_features_are_wanted_too(run: Run, tmp_path: Path) -> None:
+    judge = oracle(tmp_path / "oracle", ["cat", "dog"])
+    apart, together = run(oracle=judge), run(out="two", oracle=judge, features=["random", "oracle"])
+    assert "oracle on outputs" not in together["timings"]["phases"]
+    for answer in ANSWERS:
+        assert apart["scores"][answer]["oracle"] == together["scores"][answer]["oracle"]
 
 
 def test_a_file_of_pairs_says_who_meets_whom(run: Run, animals: Path, tmp_path: Path) -> None:
@@ -206,6 +259,14 @@ def test_what_a_reader_must_know_is_said(run: Run, animals: Path, tmp_path: Path
     assert any("only the class 'one'" in note for note in run(flat, "one_out")["notes"])
 
 
+def test_a_class_without_a_distance_is_named(run: Run) -> None:
+    record = run(each=2, limit=1)
+    found = record["scores"]["model"]["networks"]["random"]["class_frechet"]
+    missing = {"cat", "dog"} - set(found)
+    assert missing  # two references of one picture cannot be two of either class
+    assert all(any(name in note for note in record["notes"] if "fewer than two" in note) for name in missing)
+
+
 def test_a_file_that_shows_its_damage_late_is_nobodys_reference(
     run: Run, animals: Path, tmp_path: Path
 ) -> None:
@@ -228,6 +289,8 @@ def test_a_file_that_shows_its_damage_late_is_nobodys_reference(
     ("options", "match"),
     [
         ({"each": 30}, "need at least 31 pictures, there are 30"),
+        ({"each": 0}, "at least one reference, not 0"),
+        ({"each": 1, "limit": 1}, "at least 2 translations"),
         ({"features": ["vgg"]}, "unknown feature network"),
         ({"features": ["oracle"]}, "add --oracle"),
         ({"features": ["random", "random"]}, "two feature networks have one name"),

@@ -7,9 +7,12 @@ outputs are judged block by block and added up.
 import inspect
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +20,20 @@ import torch
 
 from cluit.apps import evaluate_page, failures
 from cluit.apps.crew import crew
-from cluit.apps.evaluation_set import EvaluationSet
+from cluit.apps.evaluation_set import EvaluationSet, Known
 from cluit.apps.examination import ORACLE, Examination, Job
 from cluit.apps.gallery import free_folder, progress
+from cluit.apps.sigterm import ended_by_sigterm
+from cluit.core.errors import UserError
 from cluit.core.files import disk_errors
 from cluit.core.machine import describe
-from cluit.evaluation.cache import content
+from cluit.data.folder import ImageFolder
+from cluit.data.labels import listed
+from cluit.evaluation.cache import cache_folder, content
 from cluit.evaluation.crowd import Crowd
-from cluit.evaluation.examiner import LOOKED_UP, MODEL, Clock, Examiner
+from cluit.evaluation.examiner import MODEL, Clock, Examiner
 from cluit.evaluation.features import EfficientNetLite0
+from cluit.evaluation.pixels import Pixels, decode_once
 from cluit.evaluation.protocol import Pairs, random_pairs
 from cluit.evaluation.tally import Tally
 
@@ -63,35 +71,61 @@ def evaluate(
         tuple(features) or (EfficientNetLite0.name, *([ORACLE] if oracle else [])),
         None if oracle is None else str(oracle), trivial, device, precision, batch_size,
     )  # fmt: skip
-    examiner = job.examiner()
-    digests = [content(pictures) for pictures in examiner.sets]  # decodes all: what is damaged is known now
-    known = EvaluationSet.of(examiner.sets, examiner.oracle, None if attributes is None else Path(attributes))
-    chosen = random_pairs(known.names, each, seed, limit) if pairs is None else Pairs.read(Path(pairs))
-    work = Examination(examiner, known, *chosen.numbers(known.names), seed)
-
-    looking, judging, counting = Clock(), Clock(), Clock()
-    with crew(examiner, job.examiner, workers) as ask, bar(len(work.sources)) as advance:
-        tables = [work.look(which, digest, ask, looking) for which, digest in enumerate(digests)]
-        crowds = work.real_crowds(tables[-1])
-        tallies = work.judge(tables[0], crowds, ask, judging, advance)
-    with counting.running("distances"):
-        scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
-    record = {
-        "command": command_line(settings),
-        "settings": {**settings, "features": job.features},
-        "machine": describe(examiner.device),
-        "test": {**work.counts(), "content": digests[0]},
-        "networks": {network.name: network.dim for network in examiner.networks},
-        "oracle": oracle_record(examiner),
-        "scores": scores,
-        "notes": [*known.notes, *small_sets(examiner, crowds, tallies[MODEL])],
-        "timings": {
-            **timings(looking, judging, counting, work, len(tallies)),
-            "wall": time.perf_counter() - began,
-        },
-    }
-    write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), tallies[MODEL])
+    examiner, clock = job.examiner(), Clock()
+    opened = job.open(examiner.translator.image_size)
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(dir=cache_folder("pixels")) as place:
+        sets, digests = decode_all(opened, Path(place), clock)
+        known = EvaluationSet.of(opened, examiner.oracle, None if attributes is None else Path(attributes))
+        chosen = random_pairs(known.names, each, seed, limit) if pairs is None else Pairs.read(Path(pairs))
+        if len(chosen.sources) * chosen.each < 2:
+            raise UserError("distances need at least 2 translations; give more sources, or references each")
+        examiner = replace(examiner, sets=[one or own for one, own in zip(sets, opened, strict=True)])
+        work = Examination(examiner, known, *chosen.numbers(known.names), seed)
+        with (
+            crew(examiner, partial(job.examiner, sets), workers) as ask,
+            bar(len(work.sources)) as advance,
+        ):
+            tables = [work.look(which, digest, ask, clock) for which, digest in enumerate(digests)]
+            crowds = work.real_crowds(tables[-1], clock)
+            tallies = work.judge(tables[0], crowds, ask, clock, advance)
+        with clock.running("distances", tallies):
+            scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
+        record = {
+            "command": command_line(settings),
+            "settings": {**settings, "features": job.features},
+            "machine": describe(examiner.device),
+            "test": {**work.counts(), "content": digests[0]},
+            "networks": {network.name: network.dim for network in examiner.networks},
+            "oracle": oracle_record(examiner),
+            "scores": scores,
+            "notes": [
+                *known.notes,
+                *rare_classes(work.classes, crowds[0], tallies[MODEL].crowds[0]),
+                *small_sets(examiner, crowds, tallies[MODEL]),
+            ],
+            "timings": timings(clock, time.perf_counter() - began, examiner.device),
+        }
+        write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), tallies[MODEL])
+    print(f"page: {(folder / PAGE).resolve()}")
     return record
+
+
+def decode_all(sets: Sequence[Known], place: Path, clock: Clock) -> tuple[list[Pixels | None], list[str]]:
+    """The pixels of those that are folders, as files in ``place``; the `content` of all.
+
+    After it all damage is known, and names and labels are for good.
+    """
+    decoded, digests = list[Pixels | None](), list[str]()
+    for number, pictures in enumerate(sets):
+        with clock.running("decode files", pictures):
+            pixels, digest = (
+                decode_once(pictures, place / str(number))
+                if isinstance(pictures, ImageFolder)
+                else (None, content(pictures))
+            )
+        decoded.append(pixels)
+        digests.append(digest)
+    return decoded, digests
 
 
 def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures.Shown, tally: Tally) -> None:
@@ -101,7 +135,6 @@ def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures
     pairs.write(folder / PAIRS)
     failures.write(folder / FAILURES, record, failures.rankings(tally, shown.work), shown)
     evaluate_page.write(folder / PAGE, record, shown)
-    print(f"page: {(folder / PAGE).resolve()}")
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +181,21 @@ def oracle_record(examiner: Examiner) -> dict[str, Any] | None:
     }
 
 
+def rare_classes(classes: Sequence[str], real: Crowd, made: Crowd) -> list[str]:
+    """A warning where the mean by class is not one of all classes."""
+    rare = [
+        name
+        for name, p, q in zip(classes, real.classes, made.classes, strict=False)
+        if min(p.count, q.count) < 2
+    ]
+    if not rare:
+        return []
+    return [
+        f"No Fréchet distance of {listed(rare)}, which fewer than two real pictures or outputs show; "
+        "means by class are without."
+    ]
+
+
 def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[str]:
     """A warning for each network that has more features than there are pictures to tell them from."""
     warnings = []
@@ -155,35 +203,23 @@ def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[s
         counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
         if min(counts) <= network.dim:
             warnings.append(
-                f"Fréchet distances under {network.name} are biased upwards: a class has only "
-                f"{min(counts):,} pictures for {network.dim:,} features. Compare them at equal numbers of "
-                "pictures alone; the kernel distance has no such bias."
+                f"Fréchet distances under {network.name} are biased upwards: for {network.dim:,} features "
+                f"there are too few pictures, {min(counts):,} in the smallest class. Compare them at equal "
+                "numbers of pictures alone; the kernel distance has no such bias."
             )
     return warnings
 
 
-def timings(
-    looking: Clock, judging: Clock, counting: Clock, work: Examination, answers: int
-) -> dict[str, Any]:
-    """Where the time went, in seconds, summed over processes; pictures a second of their stage; memory.
+def timings(clock: Clock, wall: float, device: torch.device) -> dict[str, Any]:
+    """Of each phase its pictures, its seconds, summed over processes, and its pictures a second; memory.
 
-    looking: the test pictures' styles and features; judging: all answers to all pairs.
+    wall: seconds that all took by the clock.
     """
-    outputs = work.references.numel()
-    computed = outputs * (answers if answers == 1 else answers - len(LOOKED_UP))
-    rates = {
-        "decode": outputs / judging.seconds["decode"],
-        "features": computed * len(work.examiner.networks) / judging.seconds["features"],
-        "structure": outputs * answers / judging.seconds["structure"],
+    phases = {
+        phase: {"pictures": pictures, "seconds": seconds, "pictures_per_second": pictures / seconds}
+        for phase, (pictures, seconds) in clock.phases.items()
     }
-    return {
-        "looking": looking.seconds,
-        "judging": judging.seconds,
-        **counting.seconds,
-        "pictures_per_second": rates,
-        "outputs": outputs,
-        "peak_memory": peak_memory(work.examiner.device),
-    }
+    return {"phases": phases, "wall": wall, "peak_memory": peak_memory(device)}
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The page of an evaluation: scores beside the trivial answers', one table for each feature network."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +160,14 @@ def truths(scores: Mapping[str, Any]) -> Html:
 
 def times(record: Mapping[str, Any]) -> Html:
     timing = record["timings"]
-    rows: Sequence[Sequence[object]] = [
-        *[[f"test pictures: {stage}", seconds] for stage, seconds in timing["looking"].items()],
-        *[[f"pairs: {stage}", seconds] for stage, seconds in timing["judging"].items()],
-        ["distances", timing["distances"]],
-        ["in all, by the clock", timing["wall"]],
+    rows = [
+        [phase, f"{one['pictures']:,}", f"{one['seconds']:,.2f}", f"{one['pictures_per_second']:,.0f}"]
+        for phase, one in timing["phases"].items()
     ]
-    rates = timing["pictures_per_second"]
     memory = timing["peak_memory"].get("process")
     note = (
-        f"Seconds, summed over the processes ({record['settings']['workers']}), on {record['machine']}. "
-        f"{rates['decode']:.0f} translations, {rates['features']:.0f} feature vectors a second of their stage"
-        + (f"; at most {memory / 2**20:,.0f} MiB in the main process." if memory else ".")
+        f"Seconds are summed over the processes ({record['settings']['workers']}), on {record['machine']}; all "
+        f"took {timing['wall']:,.1f} s by the clock"
+        + (f", and at most {memory / 2**20:,.0f} MiB in the main process." if memory else ".")
     )
-    return report.table(["stage", "seconds"], rows, note)
+    return report.table(["phase", "pictures", "seconds", "pictures a second"], rows, note)

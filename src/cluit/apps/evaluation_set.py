@@ -20,8 +20,10 @@ Known = ImageFolder | Portraits
 
 
 def open_pictures(place: str, size: int) -> Known:
-    """A folder, or the word ``portraits``: a thousand of the test split."""
-    return Portraits(PORTRAITS_COUNT, size, split="test") if place == PORTRAITS else ImageFolder(place, size)
+    """A folder, of which memory keeps nothing; or the word ``portraits``: a thousand of the test split."""
+    if place == PORTRAITS:
+        return Portraits(PORTRAITS_COUNT, size, split="test")
+    return ImageFolder(place, size, cache_bytes=0)
 
 
 def names_of(pictures: Known) -> list[str]:
@@ -96,4 +98,5 @@ def skipped(pictures: Known) -> list[str]:
         return []
     path, reason = next(iter(pictures.skipped.items()))
     count = len(pictures.skipped)
-    return [f"{count} files under {pictures.root} could not be used, {path.name} among them: {reason}."]
+    which = path.name if count == 1 else f"{count} files, {path.name} among them,"
+    return [f"Under {pictures.root} {which} could not be used: {reason}."]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cluit.apps.api import load
 from cluit.apps.crew import Ask
-from cluit.apps.evaluation_set import EvaluationSet, open_pictures
+from cluit.apps.evaluation_set import PORTRAITS, EvaluationSet, Known, open_pictures
 from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
@@ -24,6 +24,7 @@ from cluit.evaluation.crowd import Crowd
 from cluit.evaluation.examiner import LOOKED_UP, MODEL, Clock, Examiner, Judged, Looked
 from cluit.evaluation.features import Features, open_features
 from cluit.evaluation.oracle import Oracle, load_oracle
+from cluit.evaluation.pixels import Pixels
 from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.tally import Tally
 
@@ -45,18 +46,24 @@ class Job:
     precision: str
     batch_size: int
 
-    def examiner(self) -> Examiner:
-        """UserError for whatever is not there or does not go together."""
+    def open(self, size: int) -> list[Known]:
+        """The test pictures and, where distances are to others, those real ones."""
+        return [open_pictures(place, size) for place in (self.data, self.real) if place is not None]
+
+    def examiner(self, pixels: Sequence[Pixels | None] = ()) -> Examiner:
+        """pixels: of these sets, None for portraits, which every process draws for itself.
+
+        UserError for whatever is not there or does not go together.
+        """
         painter = load(self.model, device=self.device, precision=self.precision, batch_size=self.batch_size)
-        places = [self.data] if self.real is None else [self.data, self.real]
-        sets = [open_pictures(place, painter.image_size) for place in places]
         oracle = None if self.oracle is None else load_oracle(self.oracle).to(painter.device)
         networks = [self._network(name, oracle, painter.device) for name in self.features]
         if len({network.name for network in networks}) < len(networks):
             raise UserError("two feature networks have one name; name each once, or rename a file")
+        sets = [open_pictures(PORTRAITS, painter.image_size) if one is None else one for one in pixels]
         return Examiner(
             painter.translator, sets, networks, oracle, painter.dtype, self.batch_size, self.trivial,
-            FaceReader.load() if isinstance(sets[0], Portraits) else None,
+            FaceReader.load() if self.data == PORTRAITS else None,
         )  # fmt: skip
 
     @staticmethod
@@ -135,7 +142,7 @@ class Examination:
                     write(rows)
                 styles += [] if looked.styles is None else [looked.styles]
                 logits += [] if looked.oracle is None else [looked.oracle]
-                clock.add(looked.seconds)
+                clock.add(looked.phases)
         features = [cached_rows(file, shape) for file, shape in zip(files, shapes, strict=True)]
         return Table(
             [rows for rows in features if rows is not None],
@@ -143,13 +150,14 @@ class Examination:
             torch.cat(logits) if logits else None,
         )
 
-    def real_crowds(self, table: Table) -> list[Crowd]:
+    def real_crowds(self, table: Table, clock: Clock) -> list[Crowd]:
         """The real pictures under each network. table: of the last set."""
         numbers, labels = torch.tensor(self.known.real), self.known.real_classes
         crowds = [self.crowd(network, len(numbers)) for network in range(len(table.features))]
         for network, crowd in enumerate(crowds):
             for part in numbers.split(ROWS_AT_ONCE):
-                crowd.add(table.rows(network, part), None if labels is None else labels[part])
+                with clock.running("means and covariances", part):
+                    crowd.add(table.rows(network, part), None if labels is None else labels[part])
         return crowds
 
     def judge(
@@ -166,12 +174,11 @@ class Examination:
         work = ((firsts.tolist(), seconds, table.styles[seconds]) for firsts, seconds in blocks)
         for (firsts, seconds), (answers, spent) in zip(blocks, ask("judge", work), strict=True):
             clock.add(spent)
-            with clock.running("adding up"):
-                labels = None if self.known.classes is None else self.known.classes.values[seconds]
-                for name, judged in answers.items():
-                    if name not in tallies:
-                        tallies[name] = self._tally(real[0].sample if name == MODEL else None)
-                    tallies[name].add(completed(name, judged, table, firsts, seconds), labels)
+            labels = None if self.known.classes is None else self.known.classes.values[seconds]
+            for name, judged in answers.items():
+                if name not in tallies:
+                    tallies[name] = self._tally(real[0].sample if name == MODEL else None)
+                tallies[name].add(completed(name, judged, table, firsts, seconds), labels, clock)
             progress(len(firsts))
         return tallies
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -32,13 +32,19 @@ def cache_folder(kind: str) -> Path:
     return folder
 
 
-def content(pictures: Pictures) -> str:
-    """A digest of all pixels, in order: of what is seen, whatever the files are called and how compressed."""
+def content(pictures: Pictures, keep: BinaryIO | None = None) -> str:
+    """A digest of all pixels, in order: of what is seen, whatever the files are called and how compressed.
+
+    keep: a file that the pixels are written to as they come, uint8 (N, 3, H, W).
+    """
     digest = hashlib.blake2b(digest_size=16)
     for first in range(0, len(pictures), BLOCK):
         block = pictures.batch(range(first, min(first + BLOCK, len(pictures))))
         digest.update(repr(tuple(block.shape)).encode())
-        digest.update(block.numpy().tobytes())
+        pixels = block.numpy().tobytes()
+        digest.update(pixels)
+        if keep is not None:
+            keep.write(pixels)
     return digest.hexdigest()
 
 

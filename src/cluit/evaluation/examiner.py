@@ -5,7 +5,7 @@ work among any number of examiners.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,15 +18,24 @@ from cluit.core.types import Translator
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 from cluit.evaluation.features import Features
-from cluit.evaluation.oracle import Oracle
+from cluit.evaluation.oracle import Oracle, OracleFeatures
+from cluit.evaluation.pixels import Pixels
 from cluit.evaluation.protocol import structure_codes, style_codes, translations
 from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.structure import structure_kept
 from cluit.evaluation.truth import Measured, TruthSet, measure, trivial_answers
 
 MODEL, TRUTH = "model", "true translation"
+AT_ONCE = 64  # pictures looked at together, at most
 LOOKED_UP = ("source", "reference")
 """Answers that are test pictures themselves: their features are known already."""
+
+
+class Spent(NamedTuple):
+    """What a phase of the work took."""
+
+    pictures: int = 0
+    seconds: float = 0.0
 
 
 class Looked(NamedTuple):
@@ -35,7 +44,7 @@ class Looked(NamedTuple):
     styles: Tensor | None  # (N, S), of test pictures
     features: list[Tensor]  # per network that was asked for, (N, D)
     oracle: Tensor | None  # logits (N, C), of test pictures
-    seconds: dict[str, float]
+    phases: dict[str, Spent]
 
 
 class Judged(NamedTuple):
@@ -49,20 +58,22 @@ class Judged(NamedTuple):
 
 @dataclass
 class Clock:
-    """Seconds by what they were spent on."""
+    """What each phase of the work took, in the order in which they began."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, Spent] = field(default_factory=dict)
 
     @contextmanager
-    def running(self, stage: str) -> Iterator[None]:
+    def running(self, phase: str, pictures: Collection[object] | Tensor) -> Iterator[None]:
+        """To work on ``pictures`` within; only their number counts."""
         began = time.perf_counter()
         yield
-        self.add({stage: time.perf_counter() - began})
+        self.add({phase: Spent(len(pictures), time.perf_counter() - began)})
 
-    def add(self, seconds: Mapping[str, float]) -> None:
+    def add(self, phases: Mapping[str, Spent]) -> None:
         """What another clock counted."""
-        for stage, spent in seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+        for phase, (pictures, seconds) in phases.items():
+            before = self.phases.get(phase, Spent())
+            self.phases[phase] = Spent(before.pictures + pictures, before.seconds + seconds)
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Examiner:
     """The model and all that judges it, on one device."""
 
     translator: Translator
-    sets: Sequence[ImageFolder | Portraits]
+    sets: Sequence[ImageFolder | Portraits | Pixels]
     """The test pictures and, where distances are to others, those real ones."""
     networks: Sequence[Features]
     oracle: Oracle | None = None
@@ -88,52 +99,53 @@ class Examiner:
 
     def look(self, which: int, numbers: Sequence[int], networks: Sequence[int]) -> Looked:
         """At the pictures ``numbers`` of set ``which``, 0 being the test pictures, through those networks."""
-        clock, styles, oracle = Clock(), None, None
-        with clock.running("read"):
+        clock, styles = Clock(), None
+        with clock.running("read", numbers):
             pictures = self.sets[which].batch(numbers)
-        with clock.running("features"):
-            features = [self._features(self.networks[number], pictures) for number in networks]
+        wanted = [self.networks[number] for number in networks]
+        features, logits = self._seen(pictures, wanted, "real pictures", clock, ask_oracle=which == 0)
         if which == 0:
-            with clock.running("encode"):
+            with clock.running("encode styles", pictures):
                 styles = style_codes(self.translator, pictures, self.precision, self.batch_size)
-            with clock.running("oracle"):
-                oracle = self._logits(pictures)
-        return Looked(styles, features, oracle, clock.seconds)
+        return Looked(styles, features, logits, clock.phases)
 
     def paint(self, sources: Sequence[int], styles: Tensor, clock: Clock | None = None) -> Tensor:
         """Test pictures, each in each of its styles (P, E, S) -> uint8 (P, E, 3, H, W)."""
         clock = clock or Clock()
-        with clock.running("read"):
+        with clock.running("read", sources):
             pictures = self.sets[0].batch(sources)
-        with clock.running("encode"):
+        with clock.running("encode structures", sources):
             structures = structure_codes(self.translator, pictures, self.precision, self.batch_size)
-        with clock.running("decode"):
+            if self.device.type == "cuda":  # which works on while nobody waits for it
+                torch.cuda.synchronize(self.device)
+        with clock.running("decode outputs", styles.flatten(0, 1)):
             return translations(self.translator, structures, styles, self.precision, self.batch_size)
 
     def judge(
         self, sources: Sequence[int], references: Tensor, styles: Tensor
-    ) -> tuple[dict[str, Judged], dict[str, float]]:
-        """All answers to some pairs, by name, the model's first; and the seconds that went into them.
+    ) -> tuple[dict[str, Judged], dict[str, Spent]]:
+        """All answers to some pairs, by name, the model's first; and what went into them.
 
         sources: P numbers of test pictures; references: (P, E) long; styles: (P, E, S), the references'.
         """
         clock = Clock()
         firsts, seconds = torch.tensor(sources).repeat_interleave(references.shape[1]), references.flatten()
         answers = {MODEL: self.paint(sources, styles, clock).flatten(0, 1)}
-        with clock.running("read"):
+        with clock.running("read", firsts):
             shown = self.sets[0].batch(firsts.tolist())
-        with clock.running("truth"):
-            truth = self._truth(firsts, seconds)
+        truth = self._truth(firsts, seconds, clock)
         if self.trivial:
-            with clock.running("trivial answers"):
-                trivial = trivial_answers(to_unit(shown), to_unit(self.sets[0].batch(seconds.tolist())))
+            with clock.running("read", seconds):
+                worn = self.sets[0].batch(seconds.tolist())
+            with clock.running("make trivial answers", seconds):
+                trivial = trivial_answers(to_unit(shown), to_unit(worn))
                 answers |= {name: to_bytes(answer) for name, answer in trivial.items()}
             answers |= {TRUTH: truth.truths} if truth is not None else {}
         judged = {
             name: self._judged(outputs, shown, truth, references.shape, name in LOOKED_UP, clock)
             for name, outputs in answers.items()
         }
-        return judged, clock.seconds
+        return judged, clock.phases
 
     def _judged(
         self,
@@ -145,14 +157,15 @@ class Examiner:
         clock: Clock,
     ) -> Judged:
         """One answer: outputs and sources (P · E, 3, H, W); shape: (P, E)."""
-        with clock.running("features"):
-            features = [] if looked_up else [self._features(one, outputs) for one in self.networks]
-        with clock.running("oracle"):
-            logits = None if looked_up else self._logits(outputs)
-        with clock.running("structure"):
+        features, logits = list[Tensor](), None
+        if not looked_up:
+            features, logits = self._seen(outputs, self.networks, "outputs", clock)
+        with clock.running("structure kept", outputs):
             structure = structure_kept(outputs, sources)
-        with clock.running("truth"):
-            measured = None if truth is None else self._measured(outputs, truth)
+        measured = None
+        if truth is not None and self.reader is not None:
+            with clock.running("measure against the truth", outputs):
+                measured = measure(outputs, truth.truths, truth.face, self.reader)
         return Judged(
             [rows.unflatten(0, shape) for rows in features],
             None if logits is None else logits.unflatten(0, shape),
@@ -161,22 +174,35 @@ class Examiner:
         )
 
     @torch.inference_mode()
-    def _features(self, network: Features, pictures: Tensor) -> Tensor:
-        parts = [network(to_unit(part.to(self.device))).float().cpu() for part in pictures.split(64)]
+    def _seen(
+        self,
+        pictures: Tensor,
+        networks: Sequence[Features],
+        what: str,
+        clock: Clock,
+        ask_oracle: bool = True,
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Features (N, D) under each network, and what the oracle says (N, C): of its own features, where
+        they are among these. what: the pictures are, for the clock."""
+        features, logits = list[Tensor](), None
+        ask = self.oracle if ask_oracle else None
+        for network in networks:
+            with clock.running(f"features of {what}: {network.name}", pictures):
+                features.append(self._in_parts(network, pictures))
+                if ask is not None and isinstance(network, OracleFeatures) and network.oracle is ask:
+                    logits = ask.logits_of(features[-1].to(self.device)).cpu()
+        if ask is not None and logits is None:
+            with clock.running(f"oracle on {what}", pictures):
+                logits = self._in_parts(ask.logits, pictures)
+        return features, logits
+
+    def _in_parts(self, network: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+        parts = [network(to_unit(part.to(self.device))).float().cpu() for part in pictures.split(AT_ONCE)]
         return torch.cat(parts)
 
-    @torch.inference_mode()
-    def _logits(self, pictures: Tensor) -> Tensor | None:
-        if self.oracle is None:
-            return None
-        return torch.cat([self.oracle.logits(to_unit(p.to(self.device))).cpu() for p in pictures.split(64)])
-
-    def _truth(self, sources: Tensor, references: Tensor) -> TruthSet | None:
+    def _truth(self, sources: Tensor, references: Tensor, clock: Clock) -> TruthSet | None:
         portraits = self.sets[0]
         if self.reader is None or not isinstance(portraits, Portraits):
             return None
-        return TruthSet.of(portraits, sources, references)
-
-    def _measured(self, outputs: Tensor, truth: TruthSet) -> Measured:
-        assert self.reader is not None
-        return measure(outputs, truth.truths, truth.face, self.reader)
+        with clock.running("draw true translations", sources):
+            return TruthSet.of(portraits, sources, references)

@@ -86,6 +86,10 @@ class Oracle(nn.Module):
         """(N, 3, H, W) in [-1, 1] -> (N, D) float32, what the last layer is a linear function of."""
         return self.network.features(self.seen(images)).float()
 
+    def logits_of(self, features: Tensor) -> Tensor:
+        """What `logits` gives for pictures that have these `features` (N, D)."""
+        return self.network.linear(features).float()
+
     def as_features(self) -> "OracleFeatures":
         """Itself as a network that turns pictures into vectors, for distances."""
         return OracleFeatures(self)

@@ -99,8 +99,10 @@ def random_pairs(names: Sequence[str], each: int = 10, seed: int = 0, limit: int
     they keep the references that they have without it. UserError where there are too few names.
     """
     ordered = sorted(set(names))
-    if each < 1 or (limit is not None and limit < 1):
-        raise UserError(f"pairs need at least one source and one reference each, got {limit} and {each}")
+    if each < 1:
+        raise UserError(f"each source needs at least one reference, not {each}")
+    if limit is not None and limit < 1:
+        raise UserError(f"pairs need at least one source, not {limit}")
     if len(ordered) <= each:
         raise UserError(
             f"{each} references for each source need at least {each + 1} pictures, there are {len(ordered)}; "

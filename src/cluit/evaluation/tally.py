@@ -10,7 +10,7 @@ from cluit.data.labels import Labels
 from cluit.data.portraits import Portraits
 from cluit.evaluation.crowd import Crowd, distances
 from cluit.evaluation.diversity import mean_pairwise_distance
-from cluit.evaluation.examiner import Judged
+from cluit.evaluation.examiner import Clock, Judged
 from cluit.evaluation.marks import Marks, marks_of
 from cluit.evaluation.reader import POSE_SPREAD, true_pose
 from cluit.evaluation.truth import Measured, summary
@@ -30,12 +30,15 @@ class Tally:
         self._structure, self._nearest = list[Tensor](), list[Tensor]()
         self._logits, self._truth = list[Tensor](), list[Measured]()
 
-    def add(self, judged: Judged, labels: Tensor | None) -> None:
+    def add(self, judged: Judged, labels: Tensor | None, clock: Clock | None = None) -> None:
         """labels: (P, E), the classes of the references."""
-        flat = None if labels is None else labels.flatten()
+        clock, flat = clock or Clock(), None if labels is None else labels.flatten()
         for crowd, parts, features in zip(self.crowds, self._diversity, judged.features, strict=True):
-            crowd.add(features.flatten(0, 1), flat)
-            parts.append(mean_pairwise_distance(features))
+            rows = features.flatten(0, 1)
+            with clock.running("means and covariances", rows):
+                crowd.add(rows, flat)
+            with clock.running("diversity", rows):
+                parts.append(mean_pairwise_distance(features))
         self._structure.append(judged.structure)
         if judged.oracle is not None:
             self._logits.append(judged.oracle)
@@ -43,7 +46,8 @@ class Tally:
             self._truth.append(judged.truth)
         if self._near is not None:
             rows = judged.features[0]
-            self._nearest.append(torch.cdist(rows, self._near).amin(dim=2))
+            with clock.running("nearest real pictures", rows.flatten(0, 1)):
+                self._nearest.append(torch.cdist(rows, self._near).amin(dim=2))
 
     @property
     def structure(self) -> Tensor:
