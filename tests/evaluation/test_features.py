@@ -16,7 +16,7 @@ from cluit.evaluation.features import (
     EfficientNetLite0,
     TorchScriptFeatures,
     download,
-    fold_norms,
+    fold,
     in_parts,
     inception,
     open_features,
@@ -145,7 +145,7 @@ def test_folded_norms_change_nothing_but_rounding(pixels: Tensor) -> None:
     images = torch.nn.functional.interpolate(to_unit(pixels[:2]), size=224)
     with torch.no_grad():
         before = network.extract_features(images)
-        fold_norms(network)
+        fold(network)
         after = network.extract_features(images)
     assert torch.allclose(before, after, atol=1e-3, rtol=1e-3)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
