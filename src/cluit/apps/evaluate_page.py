@@ -166,8 +166,8 @@ def times(record: Mapping[str, Any]) -> Html:
     ]
     memory = timing["peak_memory"].get("process")
     note = (
-        f"Seconds are summed over the processes ({record['settings']['workers']}), on {record['machine']}; all "
-        f"took {timing['wall']:,.1f} s by the clock"
+        f"Seconds are summed over the processes ({record['settings']['workers']}), on {record['machine']}; "
+        f"all took {timing['wall']:,.1f} s by the clock"
         + (f", and at most {memory / 2**20:,.0f} MiB in the main process." if memory else ".")
     )
     return report.table(["phase", "pictures", "seconds", "pictures a second"], rows, note)
