@@ -1,15 +1,22 @@
 """`cluit ablate`: the paper's ablations as runs that differ in one thing, scored alike (Tables 2 and 3)."""
 
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from cluit.apps.ablation_runs import SEEDS, Name, Planned, plan
+from cluit.apps import ablate_page
+from cluit.apps.ablation_figure import strategies
+from cluit.apps.ablation_runs import SEEDS, Name, Planned, Row, plan
+from cluit.apps.ablation_scores import Scorer
+from cluit.apps.ablation_table import RULE, Outcome, summaries
 from cluit.apps.settings import read_settings
+from cluit.apps.translate import write_picture
 from cluit.core.errors import UserError
+from cluit.core.machine import describe
 from cluit.engine.console import run_console
 
 
@@ -19,37 +26,88 @@ def ablate(
     *,
     out: str | Path,
     seeds: int | None = None,
+    oracle: str | Path | None = None,
+    features: str | None = None,
     config: str | Path | None = None,
     **given: Any,
-) -> None:
-    """Train every row with every seed below ``out``; what is there already is not trained again."""
-    console = run_console()
+) -> dict[str, Any]:
+    """Train every row with every seed below ``out``, score them all and write NAME.html, .json and .md there.
+
+    What is there already is neither trained nor scored again. seeds: by default 3, of ``weights`` 1. oracle,
+    features: see `Scorer`. config, given: settings as `cluit train` takes them; the rest come from the recipe
+    ``ablation``. Returns the JSON, which tells what failed; UserError for what the user can mend.
+    """
+    console, folder = run_console(), Path(out).expanduser()
     named = {**(read_settings(Path(config)) if config else {}), **given}
-    rows, runs = plan(name, str(data), Path(out).expanduser(), SEEDS[name] if seeds is None else seeds, named)
+    rows, runs = plan(name, str(data), folder, SEEDS[name] if seeds is None else seeds, named)
     for run in runs:
         run.check()
-    failures = train_all(runs, [row.title for row in rows], console)
-    if failures:
-        raise SystemExit(1)
+    base = next(run for run in runs if rows[run.row].base)
+    scorer = Scorer(base.settings, None if oracle is None else Path(oracle), features)
+    outcomes = train_and_score(runs, [row.title for row in rows], scorer, console)
+    asked = {"seeds": seeds, "oracle": oracle, "features": features, "config": config, **given}
+    record = {
+        "name": name,
+        "command": command_line(name, str(data), folder, asked),
+        "settings": base.settings.flat(),
+        "seeds": list(dict.fromkeys(run.seed for run in runs)),
+        "machine": describe(scorer.examiner.device),
+        "test": scorer.question,
+        "network": scorer.network,
+        "oracle": scorer.question["oracle"],
+        "rule": RULE,
+        "rows": summaries(rows, outcomes),
+    }
+    write(folder, record, rows, outcomes, scorer)
+    console.print(f"page: {(folder / name).resolve()}.html", highlight=False)
+    return record
 
 
-def train_all(runs: Sequence[Planned], titles: Sequence[str], console: Console) -> dict[Path, str]:
-    """Train what is not finished, one after the other; of those that failed, why.
+def train_and_score(
+    runs: Sequence[Planned], titles: Sequence[str], scorer: Scorer, console: Console
+) -> list[Outcome]:
+    """What is not finished is trained, one after the other.
 
-    One that fails leaves the others; Ctrl-C and SIGTERM come through once the run in progress has saved.
+    A run that fails leaves the others; Ctrl-C and SIGTERM come through once the one in progress has saved.
     """
-    missing = [run for run in runs if not run.finished]
-    began, failures = time.monotonic(), dict[Path, str]()
-    for number, run in enumerate(missing):
-        left = (time.monotonic() - began) / number * (len(missing) - number)  if number else None
-        console.print(
-            f"run {len(runs) - len(missing) + number + 1} of {len(runs)}: {titles[run.row]}, seed {run.seed}"
-            + ("" if left is None else f" · about {left / 60:.0f} min left in all"),
-            highlight=False,
-        )
+    waiting, spent, outcomes = sum(not run.finished for run in runs), list[float](), list[Outcome]()
+    for number, run in enumerate(runs, 1):
+        began, new = time.monotonic(), not run.finished
+        left = sum(spent) / len(spent) * (waiting - len(spent)) / 60 if spent else None
+        if new:
+            remaining = "" if left is None else f" · about {left:.0f} min left in all"
+            head = f"run {number} of {len(runs)}: {titles[run.row]}, seed {run.seed}"
+            console.print(head + remaining, highlight=False)
         try:
-            run.train()
+            if new:
+                run.train()
+            outcomes.append(Outcome(run, scorer.scores(run)))
         except (UserError, RuntimeError, OSError) as error:
-            failures[run.folder] = " ".join(str(error).split())
-            console.print(f"{run.folder} failed: {failures[run.folder]}", highlight=False)
-    return failures
+            outcomes.append(Outcome(run, {}, " ".join(str(error).split())))
+            console.print(f"{run.folder} failed: {outcomes[-1].failure}", highlight=False)
+        if new:
+            spent.append(time.monotonic() - began)
+    return outcomes
+
+
+def write(
+    folder: Path, record: Mapping[str, Any], rows: Sequence[Row], outcomes: Sequence[Outcome], scorer: Scorer
+) -> None:
+    """Page, JSON, tables and, of the ways to match, the picture of them."""
+    sheet = None
+    if record["name"] == "match" and any(one.scores for one in outcomes):
+        sheet = strategies(scorer, [row.title for row in rows], outcomes)
+        write_picture(folder / "match.png", sheet)
+    ablate_page.write(folder, record, outcomes, sheet)
+
+
+def command_line(name: str, data: str, out: Path, asked: Mapping[str, Any]) -> str:
+    """What gives the same table."""
+    words = ["cluit", "ablate", name, data, "--out", str(out)]
+    for setting, value in asked.items():
+        flag = setting.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)

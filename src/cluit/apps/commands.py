@@ -317,6 +317,8 @@ def ablate(
     *,
     out: Out,
     seeds: int | None = None,
+    oracle: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    features: Annotated[str | None, arg(metavar="NETWORK")] = None,
     config: Annotated[Path | None, arg(metavar="FILE")] = None,
     settings: Settings,
 ) -> None:
@@ -330,11 +332,17 @@ def ablate(
         data: The word portraits, or a folder of pictures; a folder needs --held-out with others to score on.
         out: A folder for the runs, the page, its JSON and a table in Markdown.
         seeds: Runs of each row; 3, of weights 1. They count from --seed.
+        oracle: A classifier of cluit oracle: adds accuracy, and distances are under its features.
+        features: Another network for distances, as cluit evaluate takes it.
         config: YAML lines such as style_weight: 3.
     """
     from cluit.apps.ablate import ablate
 
-    ablate(name, data, out=out, seeds=seeds, config=config, **settings)
+    record = ablate(
+        name, data, out=out, seeds=seeds, oracle=oracle, features=features, config=config, **settings
+    )
+    if any(run["failure"] for row in record["rows"] for run in row["runs"]):
+        raise SystemExit(1)
 
 
 def bench_step(
@@ -416,6 +424,20 @@ def bench_data(
     from cluit.apps.bench import bench_data
 
     bench_data(image_size=image_size, batch_size=batch_size, pictures=pictures, device=device, json=json)
+
+
+def bench_search(*, codes: int = 1_000_000, dim: int = 128, queries: int = 1000, json: bool = False) -> None:
+    """Time an approximate index of style codes beside exact search; needs the extra search.
+
+    Args:
+        codes: How many, made up.
+        dim: Numbers in each.
+        queries: To time.
+        json: Print JSON instead of lines.
+    """
+    from cluit.apps.bench_search import bench_search
+
+    bench_search(codes=codes, dim=dim, queries=queries, json=json)
 
 
 def demo(
@@ -517,7 +539,12 @@ COMMANDS: Mapping[str, Command | Group] = {
     "methods": methods,
     "save": save,
     "data": {"portraits": data_portraits, "reader": data_reader},
-    "bench": {"step": bench_step, "translate": bench_translate, "data": bench_data},
+    "bench": {
+        "step": bench_step,
+        "translate": bench_translate,
+        "data": bench_data,
+        "search": bench_search,
+    },
     "demo": demo,
 }
 SUMMARIES = {
@@ -525,5 +552,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, and the judge that reads them.",
-    "bench": "Measure speed and memory: step, translate, data.",
+    "bench": "Measure speed and memory: step, translate, data, search.",
 }
