@@ -1,0 +1,266 @@
+"""Ablations as whole commands, of networks that have learned nothing in two steps."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cluit.apps import ablation_scores, commands, evaluation_set, pictures, truths
+from cluit.apps.ablate import ablate, train_and_score
+from cluit.apps.ablate_page import sweep
+from cluit.apps.ablation_runs import Planned, plan, rows_of
+from cluit.apps.ablation_scores import SCORES, Scorer
+from cluit.apps.ablation_table import comparison, ordering
+from cluit.apps.thumbnails import GAP, LINE, SIDE
+from cluit.core.errors import UserError
+from cluit.core.types import Translator
+from cluit.data.portrait_folder import write_folder
+from cluit.engine.console import run_console
+from cluit.engine.log import Log, read_log
+from cluit.methods.cluit.config import CluitConfig
+
+TINY: dict[str, Any] = {
+    "width": 8, "critic_width": 8, "style_dim": 16, "contrast_dim": 32, "queue_size": 64, "batch_size": 4,
+    "count": 32, "steps": 2, "precision": "float32", "device": "cpu", "workers": 1, "log_every": 1,
+    "score_every": 2, "grid_every": 2, "save_every": 2,
+}  # fmt: skip
+SHARED = "color+affine-crop0.125-patches4-cycle5-gamma0.5-seed0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(evaluation_set, "PORTRAITS_COUNT", 40)
+        patch.setattr(pictures, "HELD_OUT_MOST", 8)
+        for name, count in (("PAIRS", 4), ("PROBED", 12), ("PROBED_TEST", 12)):
+            patch.setattr(truths, name, count)
+        patch.setattr(ablation_scores, "SOURCES", 20)
+        patch.setattr(ablation_scores, "EACH", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def match(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Table 3 with two seeds: its folder, and what the command returned."""
+    out = tmp_path_factory.mktemp("ablation")
+    return out, ablate("match", "portraits", out=out, seeds=2, features="random", **TINY)
+
+
+def first_row(out: Path, **settings: Any) -> Planned:
+    return plan("match", "portraits", out, 1, {**TINY, **settings})[1][0]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return Scorer(first_row(tmp_path_factory.mktemp("nothing")).settings, None, "random")
+
+
+def test_what_two_ablations_share_is_trained_and_scored_once(match: tuple[Path, Any], tmp_path: Path) -> None:
+    out = Path(shutil.copytree(match[0], tmp_path / "out"))
+    kept = {path: path.stat().st_mtime_ns for path in (out / "runs" / SHARED).rglob("*") if path.is_file()}
+    record = ablate("augmentation", "portraits", out=out, seeds=1, features="random", **TINY)
+    assert len(list((out / "runs").iterdir())) == 8 + 3
+    assert record["rows"][1]["runs"][0]["folder"] == SHARED
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_the_same_again_trains_and_scores_nothing_and_says_the_same(match: tuple[Path, Any]) -> None:
+    out, record = match
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*")}
+    again = ablate("match", "portraits", out=out, seeds=2, features="random", **TINY)
+    assert again["rows"] == record["rows"]
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*")} == before
+
+
+def test_other_networks_are_other_scores(match: tuple[Path, Any], tmp_path: Path, scorer: Scorer) -> None:
+    run = Path(shutil.copytree(match[0] / "runs" / SHARED, tmp_path / "runs" / SHARED))
+    question = json.loads((run / SCORES).read_text())["question"]
+    assert question == {**scorer.question, "steps": 2}
+    (run / SCORES).write_text(json.dumps({"question": {**question, "features": "other"}, "scores": {}}))
+    found = scorer.scores(plan("match", "portraits", tmp_path, 1, TINY)[1][2])
+    assert found == pytest.approx(json.loads((match[0] / "runs" / SHARED / SCORES).read_text())["scores"])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_scores(
+    match: tuple[Path, Any], tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = first_row(tmp_path)
+    write = Log.write
+
+    def interrupting(self: Log, t: int, values: Mapping[str, Any]) -> None:
+        write(self, t, values)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Log, "write", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_score([run], ["full image"], scorer, run_console())
+    monkeypatch.setattr(Log, "write", write)
+    assert run.done == 1
+    (outcome,) = train_and_score([run], ["full image"], scorer, run_console())
+    losses = [entry["step"] for entry in read_log(run.folder / "log.jsonl") if "style" in entry]
+    assert run.finished
+    assert losses == [1, 2]
+    straight = json.loads((match[0] / "runs" / run.folder.name / SCORES).read_text())
+    assert outcome.scores == pytest.approx(straight["scores"], rel=1e-5, abs=1e-5)
+
+
+def test_a_run_that_fails_is_reported_and_leaves_the_others(match: tuple[Path, Any], tmp_path: Path) -> None:
+    out = Path(shutil.copytree(match[0], tmp_path / "out"))
+    for name in ("checkpoints", "model/model.json", SCORES):
+        path = out / "runs" / SHARED / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(SystemExit) as ending:
+        commands.ablate("match", "portraits", out=out, seeds=2, features="random", settings=TINY)  # type: ignore[arg-type]
+    assert ending.value.code == 1
+    rows = json.loads((out / "match.json").read_text())["rows"]
+    failed = [run["folder"] for row in rows for run in row["runs"] if run["failure"]]
+    assert failed == [SHARED]
+    assert rows[0]["scores"] == json.loads((match[0] / "match.json").read_text())["rows"][0]["scores"] | {
+        name: {**score, "difference": pytest.approx(score["difference"]), "beyond_spread": None}
+        for name, score in rows[0]["scores"].items()
+    }
+    assert len(rows[2]["scores"]["mae"]["values"]) == 1
+    assert "has a model but no checkpoint" in (out / "match.html").read_text()
+    assert "Failed: 4 patches, seed 0" in (out / "match.md").read_text()
+
+
+def test_a_run_of_other_settings_is_refused(match: tuple[Path, Any]) -> None:
+    for changed, said in (
+        ({"style_weight": 2.0}, "style_weight 1.0, not 2.0; choose another --out"),
+        ({"steps": 1}, "trained for 2 steps, more than 1"),
+    ):
+        with pytest.raises(UserError, match=said):
+            ablate("match", "portraits", out=match[0], features="random", **{**TINY, **changed})
+
+
+def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    run = first_row(tmp_path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "letters.txt").write_text("dear")
+    with pytest.raises(UserError, match="already holds other files"):
+        ablate("match", "portraits", out=tmp_path, features="random", **TINY)
+    assert [path.name for path in tmp_path.rglob("*.*")] == [run.folder.name, "letters.txt"]
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "said"),
+    [
+        ("portraits", {"patches": 2}, "varies patches by itself"),
+        ("portraits", {"minutes": 3.0}, "give --steps"),
+        ("pictures", {}, "add --held-out"),
+    ],
+)
+def test_what_an_ablation_cannot_have_is_refused(
+    data: str, settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said):
+        plan("match", data, tmp_path, 1, settings)
+
+
+def test_page_json_and_tables_hold_every_row(match: tuple[Path, Any]) -> None:
+    out, record = match
+    page, tables = (out / "match.html").read_text(), (out / "match.md").read_text()
+    twin = json.loads((out / "match.json").read_text())
+    assert twin["rows"] == json.loads(json.dumps(record["rows"]))
+    for title in ("full image", "1 patch", "4 patches", "8 patches"):
+        assert f"| {title} | " in tables
+        assert f">{title}</td>" in page
+    assert "mFID (random" in tables
+    assert "reference's tilt" in tables
+    assert " ± " in tables
+    assert "http://" not in page
+    assert "https://" not in page
+    assert {"settings", "seeds", "versions", "machine", "rule"} <= twin.keys()
+    assert all(run["seconds"] > 0 for row in twin["rows"] for run in row["runs"])
+
+
+def test_the_picture_has_a_row_for_each_pair_and_a_column_for_each_strategy(match: tuple[Path, Any]) -> None:
+    with Image.open(match[0] / "match.png") as sheet:
+        columns = 2 + 4 + 1  # source and reference, the strategies, the true translation
+        assert sheet.size == (columns * (SIDE + GAP) + 3 * GAP, 6 * (SIDE + GAP + LINE) + GAP)
+
+
+class ReturnReference(Translator):
+    """Whose style is all of the reference's pixels."""
+
+    image_size = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def encode_structure(self, source: Tensor) -> Tensor:
+        return source[:, :, ::8, ::8]
+
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
+        return reference.flatten(1)
+
+    def decode(self, structure: Tensor, style: Tensor) -> Tensor:
+        return style.unflatten(1, (3, 32, 32))
+
+
+def test_who_returns_the_reference_has_its_pose_and_not_the_sources(scorer: Scorer) -> None:
+    found = scorer.judged(ReturnReference())
+    for pose in ("position", "scale", "tilt", "turn"):
+        assert found[f"reference_{pose}"] > 0.9
+        assert abs(found[pose]) < 0.5
+    assert found["species"] > 0.9
+
+
+def test_a_folder_without_classes_is_scored_by_what_needs_none(tmp_path: Path) -> None:
+    write_folder(tmp_path / "drawn", 12, 32)
+    (tmp_path / "flat").mkdir()
+    for number, path in enumerate((tmp_path / "drawn").rglob("*.png")):
+        path.rename(tmp_path / "flat" / f"{number}.png")
+    run = plan("match", "elsewhere", tmp_path, 1, {**TINY, "held_out": tmp_path / "flat"})[1][0]
+    scorer = Scorer(run.settings, None, "random")
+    assert set(scorer.judged(run.settings.config.build_translator())) == {"frechet", "structure_kept"}
+
+
+def test_a_difference_counts_where_it_exceeds_both_deviations_together() -> None:
+    far, near = comparison([1.0, 1.2], [2.0, 2.2]), comparison([1.0, 2.0], [2.0, 3.0])
+    assert far["difference"] == pytest.approx(-1)
+    assert far["beyond_spread"]
+    assert near["difference"] == pytest.approx(-1)
+    assert near["beyond_spread"] is False
+    assert comparison([1.0], [2.0, 2.2])["beyond_spread"] is None
+    assert comparison([1.0, 1.2], [1.0, 1.2], is_base=True)["difference"] is None
+
+
+def test_rows_in_another_order_than_the_papers_are_named() -> None:
+    rows = [
+        {"row": "a", "paper": {"mfid": 1, "accuracy": 90}, "scores": {"mae": comparison([5.0, 5.1], [])}},
+        {"row": "b", "paper": {"mfid": 2, "accuracy": 80}, "scores": {"mae": comparison([4.0, 4.1], [])}},
+        {"row": "c", "paper": {"mfid": 3, "accuracy": 70}, "scores": {"mae": comparison([9.0, 9.1], [])}},
+    ]
+    assert ordering(rows, "mfid", "mae", "error") == (
+        "By error, 2 of 3 pairs of rows stand in the paper's order; not so a and b (beyond the spread)."
+    )
+    assert ordering(rows[1:], "accuracy", "mae", "error").startswith("By error, 1 of 1")
+
+
+def test_the_sweep_changes_one_weight_at_a_time_and_holds_the_base_on_both_lines() -> None:
+    rows = rows_of("weights", CluitConfig(cycle_weight=4.0, r1_gamma=2.0))
+    assert [dict(row.changes) for row in rows] == [
+        {},
+        *({"cycle_weight": weight} for weight in (1, 16, 64)),
+        *({"r1_gamma": gamma} for gamma in (0.5, 8, 32)),
+    ]
+    record = {
+        "settings": {"cycle_weight": 4.0, "r1_gamma": 2.0},
+        "rows": [
+            {"base": row.base, "changes": row.changes, "scores": {"mae": {"mean": float(number)}}}
+            for number, row in enumerate(rows)
+        ],
+    }
+    assert sweep(record, "cycle_weight", "mae") == [(-2, 1), (0, 0), (2, 2), (4, 3)]
+    assert sweep(record, "r1_gamma", "mae") == [(-2, 4), (0, 0), (2, 5), (4, 6)]
