@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluit.apps.bench_search import bench_search
 from cluit.apps.search import search
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
@@ -102,3 +103,15 @@ def test_an_approximate_search_finds_the_same(tiny_model: Path, pictures: Path, 
         names = [[one["name"] for one in query["nearest"]] for query in near["queries"]]
         assert names == [[one["name"] for one in query["nearest"]] for query in exact["queries"]]
     assert near["index"] == "reused"
+
+
+def test_an_index_of_made_up_codes_finds_what_exact_search_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed (cluit[search])")
+    bench_search(codes=3000, queries=50, json=True)
+    record = json.loads(capsys.readouterr().out)
+    assert record["recall_at_10"] > 0.98
+    assert record["index_bytes"] > record["code_bytes"] == 3000 * 128 * 4
+    bench_search(codes=100, queries=5)
+    assert "100 codes of 128 numbers" in capsys.readouterr().out
+    with pytest.raises(UserError, match="more than 10 codes"):
+        bench_search(codes=10)

@@ -30,8 +30,9 @@ from cluit.core.machine import describe
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import listed
 from cluit.evaluation.cache import cache_folder, content
+from cluit.evaluation.clock import Clock
 from cluit.evaluation.crowd import Crowd
-from cluit.evaluation.examiner import MODEL, Clock, Examiner
+from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.features import EfficientNetLite0
 from cluit.evaluation.pixels import Pixels, decode_once
 from cluit.evaluation.protocol import Pairs, random_pairs

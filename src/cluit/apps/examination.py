@@ -20,8 +20,9 @@ from cluit.apps.evaluation_set import PORTRAITS, EvaluationSet, Known, open_pict
 from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
+from cluit.evaluation.clock import Clock
 from cluit.evaluation.crowd import Crowd
-from cluit.evaluation.examiner import LOOKED_UP, MODEL, Clock, Examiner, Judged, Looked
+from cluit.evaluation.examiner import LOOKED_UP, MODEL, Examiner, Judged, Looked
 from cluit.evaluation.features import Features, open_features
 from cluit.evaluation.oracle import Oracle, load_oracle
 from cluit.evaluation.pixels import Pixels

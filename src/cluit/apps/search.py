@@ -1,6 +1,5 @@
 """`cluit search`: the pictures of a folder whose style is most like a query's (the paper's Figure 6)."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 from cluit.analysis.extras import needs
 from cluit.analysis.neighbours import ApproximateIndex, nearest, require_count
 from cluit.apps import report, retrieval
-from cluit.apps.api import as_square, load
+from cluit.apps.api import Painter, as_square, load
 from cluit.apps.code_index import CodeIndex, codes_of
 from cluit.apps.gallery import Gallery, free_folder, open_gallery, progress
 from cluit.apps.search_page import document, rows_of
@@ -22,6 +21,7 @@ from cluit.core.errors import UserError
 from cluit.core.machine import describe
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
+from cluit.evaluation.clock import Clock
 
 PAGE, TWIN, SHEET = "index.html", "index.json", "sheet.png"
 EXAMPLES = 6  # queries where none is given
@@ -73,18 +73,16 @@ def search(
     require_count(k, len(gallery) - 1)
     network = retrieval.open_baseline(features, painter.device)
 
-    marks = [time.perf_counter()]
-    codes, reused = codes_of(painter, gallery, kept)
-    graph = open_graph(codes, kept) if approximate else None
-    marks.append(time.perf_counter())
-    queries = given(pictures, gallery, codes) if query else examples(gallery, codes)
-    asking = painter.styles([query.picture for query in queries]).cpu()
-    found = neighbours(codes.codes, asking, torch.tensor([query.own for query in queries]), k, graph)
-    marks.append(time.perf_counter())
-    scores, compared = score(retrieval.Compared(painter, gallery, codes.names, codes.codes, network), gallery)
-    if graph is not None:
-        scores["approximate_recall"] = agreement(codes.codes, graph, k)
-    marks.append(time.perf_counter())
+    clock = Clock()
+    with clock.running("codes", gallery.names):
+        codes, reused = codes_of(painter, gallery, kept)
+    graph = open_graph(codes, kept, clock) if approximate else None
+    queries, found = ask(painter, gallery, codes, pictures, k, graph, clock)
+    with clock.running("scores", codes.names):
+        compared = retrieval.Compared(painter, gallery, codes.names, codes.codes, network)
+        scores = score(compared, gallery)
+        if graph is not None:
+            scores["approximate_recall"] = agreement(codes.codes, graph, k)
 
     record: dict[str, Any] = {
         "settings": {
@@ -93,23 +91,37 @@ def search(
         },
         "machine": describe(painter.device),
         "pictures": len(codes.names),
-        "compared": compared,
+        "compared": len(compared.numbers),
         "index": "reused" if reused else "made",
         "queries": [
             {"query": query.name, "nearest": answer}
-            for query, answer in zip(queries, answers(found, codes, gallery), strict=True)
+            for query, answer in zip(queries, found, strict=True)
         ],
         "scores": scores,
-        "seconds": {
-            name: end - start
-            for name, start, end in zip(("codes", "search", "scores"), marks[:-1], marks[1:], strict=True)
-        },
+        "seconds": {phase: spent.seconds for phase, spent in clock.phases.items()},
     }  # fmt: skip
     rows = rows_of(record["queries"], [query.picture for query in queries], gallery)
     write_picture(folder / SHEET, sheet(rows))
     report.write(folder / PAGE, document(record, rows), record)
     print(*retrieval.sentences(scores), f"page: {(folder / PAGE).resolve()}", sep="\n")
     return record
+
+
+def ask(
+    painter: Painter,
+    gallery: Gallery,
+    codes: CodeIndex,
+    pictures: Sequence[tuple[Path, Tensor]],
+    k: int,
+    graph: ApproximateIndex | None,
+    clock: Clock,
+) -> tuple[list[Query], list[list[Mapping[str, Any]]]]:
+    """The queries, ``pictures`` or else examples, and the neighbours of each: see `answers`."""
+    queries = given(pictures, gallery, codes) if pictures else examples(gallery, codes)
+    with clock.running("search", queries):
+        asking = painter.styles([query.picture for query in queries]).cpu()
+        found = neighbours(codes.codes, asking, torch.tensor([query.own for query in queries]), k, graph)
+    return queries, answers(found, codes, gallery)
 
 
 def given(pictures: Sequence[tuple[Path, Tensor]], gallery: Gallery, codes: CodeIndex) -> list[Query]:
@@ -140,11 +152,11 @@ def examples(gallery: Gallery, codes: CodeIndex) -> list[Query]:
     ]
 
 
-def open_graph(codes: CodeIndex, path: Path | None) -> ApproximateIndex:
+def open_graph(codes: CodeIndex, path: Path | None, clock: Clock) -> ApproximateIndex:
     """From the index where it has one, else made, and kept there."""
     if codes.graph is not None:
         return ApproximateIndex.restored(codes.graph)
-    with progress() as bar:
+    with progress() as bar, clock.running("graph", codes.names):
         task = bar.add_task("linking neighbours", total=len(codes.names))
         graph = ApproximateIndex(codes.codes, lambda done: bar.update(task, completed=done))
     if path is not None:
@@ -173,13 +185,13 @@ def agreement(codes: Tensor, graph: ApproximateIndex, k: int) -> float:
     return (found[:, :, None] == exact[:, None]).any(dim=2).float().mean().item()
 
 
-def score(compared: retrieval.Compared, gallery: Gallery) -> tuple[dict[str, Any], int]:
-    """What the search is worth, and by how many pictures that was measured."""
+def score(compared: retrieval.Compared, gallery: Gallery) -> dict[str, Any]:
+    """What the search is worth."""
     poses = {}
     if isinstance(gallery.pictures, Portraits):
         poses = retrieval.pose_invariance(compared, gallery.pictures)
     precision = retrieval.precision_by_class(compared, gallery.classes)
-    return {"precision_at_10": precision, "another_pose": poses}, len(compared.numbers)
+    return {"precision_at_10": precision, "another_pose": poses}
 
 
 def answers(

@@ -4,10 +4,8 @@ Each call is a function of its arguments alone and nothing is added up here, so 
 work among any number of examiners.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,6 +15,7 @@ from cluit.core.images import to_bytes, to_unit
 from cluit.core.types import Translator
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
+from cluit.evaluation.clock import Clock, Spent
 from cluit.evaluation.features import Features
 from cluit.evaluation.oracle import Oracle, OracleFeatures
 from cluit.evaluation.pixels import Pixels
@@ -29,13 +28,6 @@ MODEL, TRUTH = "model", "true translation"
 AT_ONCE = 64  # pictures looked at together, at most
 LOOKED_UP = ("source", "reference")
 """Answers that are test pictures themselves: their features are known already."""
-
-
-class Spent(NamedTuple):
-    """What a phase of the work took."""
-
-    pictures: int = 0
-    seconds: float = 0.0
 
 
 class Looked(NamedTuple):
@@ -54,26 +46,6 @@ class Judged(NamedTuple):
     oracle: Tensor | None  # logits (P, E, C); None likewise
     structure: Tensor  # (P, E)
     truth: Measured | None  # of P · E, on portraits
-
-
-@dataclass
-class Clock:
-    """What each phase of the work took, in the order in which they began."""
-
-    phases: dict[str, Spent] = field(default_factory=dict)
-
-    @contextmanager
-    def running(self, phase: str, pictures: Collection[object] | Tensor) -> Iterator[None]:
-        """To work on ``pictures`` within; only their number counts."""
-        began = time.perf_counter()
-        yield
-        self.add({phase: Spent(len(pictures), time.perf_counter() - began)})
-
-    def add(self, phases: Mapping[str, Spent]) -> None:
-        """What another clock counted."""
-        for phase, (pictures, seconds) in phases.items():
-            before = self.phases.get(phase, Spent())
-            self.phases[phase] = Spent(before.pictures + pictures, before.seconds + seconds)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from cluit.data.labels import Labels
 from cluit.data.portraits import Portraits
+from cluit.evaluation.clock import Clock
 from cluit.evaluation.crowd import Crowd, distances
 from cluit.evaluation.diversity import mean_pairwise_distance
-from cluit.evaluation.examiner import Clock, Judged
+from cluit.evaluation.examiner import Judged
 from cluit.evaluation.marks import Marks, marks_of
 from cluit.evaluation.reader import POSE_SPREAD, true_pose
 from cluit.evaluation.truth import Measured, summary
