@@ -1,7 +1,9 @@
 """`cluit oracle` ends in an oracle with its own marks and a page, or in one sentence and nothing else."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,21 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         make_oracle("portraits", out=tmp_path / "o", **SMALL)
     assert not list(tmp_path.iterdir())
+
+
+def test_sigterm_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate(*args: Any, **options: Any) -> None:
+        assert [path.name[:3] for path in tmp_path.iterdir()] == [".o-"]  # what would be left
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(app, "save_oracle", terminate)
+    with pytest.raises(SystemExit) as end:
+        make_oracle("portraits", out=tmp_path / "o", **SMALL)
+    assert end.value.code == 143
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_oracle_that_lives_by_colour_is_not_recommended() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cluit.apps import report
 from cluit.apps.oracle_page import document
 from cluit.apps.pictures import PORTRAITS
+from cluit.apps.sigterm import ended_by_sigterm
 from cluit.apps.train import memory_errors
 from cluit.core.errors import UserError
 from cluit.core.files import whole_folder
@@ -79,7 +80,7 @@ def make_oracle(
         **asdict(course),
         "precision": str(dtype).removeprefix("torch."),
     }
-    with whole_folder(out) as folder:
+    with ended_by_sigterm(), whole_folder(out) as folder:
         began = time.monotonic()
         with memory_errors(place), bar_of(course) as bar:
             oracle, trials = train_oracle(
