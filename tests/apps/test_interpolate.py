@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cluit.apps.animation import ffmpeg, write_animation
 from cluit.apps.api import load
 from cluit.apps.interpolate import interpolate
 from cluit.apps.walks import along
@@ -54,6 +56,17 @@ def test_an_animation_goes_there_and_back(
         assert getattr(animation, "n_frames", 1) > 2
         assert animation.size == (256, 256)
     assert f"data:image/{suffix[1:]}" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_mp4_is_of_the_frames_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is missing (cluit[video])")
+    colours = [(250, 20, 20), (20, 250, 20), (20, 20, 250)]
+    film = tmp_path / "film.mp4"
+    write_animation(film, [Image.new("RGB", (32, 32), colour) for colour in colours])
+    command = [ffmpeg(), "-loglevel", "error", "-i", str(film), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    shown = np.frombuffer(raw, np.uint8).reshape(3, 256, 256, 3).mean(axis=(1, 2))
+    assert np.abs(shown - colours).max() < 20  # video keeps colours about so well
 
 
 def test_without_ffmpeg_mp4_is_one_sentence(

@@ -49,16 +49,9 @@ def interpolate(
     way, and over held-out portraits. features: the network of the perceptual distance, see `open_features`.
     UserError for what the user can mend.
     """
-    if not references:
-        raise UserError("name at least one reference to go to")
-    if not 2 <= frames <= MOST_FRAMES:
-        raise UserError(f"a strip has from 2 to {MOST_FRAMES} frames, not {frames}; choose other --frames")
-    if not 0.1 <= seconds <= 60:
-        raise UserError(f"an animation takes from 0.1 to 60 seconds a reference, not {seconds:g}")
-    folder, film = (
-        free_folder(Path(out), PAGE, TWIN, STRIP),
-        Path(animation).expanduser() if animation else None,
-    )
+    refuse_unusable(references, frames, seconds)
+    folder = free_folder(Path(out), PAGE, TWIN, STRIP)
+    film = Path(animation).expanduser() if animation else None
     if film:
         check_animation(film)
     began = time.perf_counter()
@@ -92,6 +85,16 @@ def interpolate(
           f"{frames - 1} one jump)", *([f"animation: {film}"] if film else []),
           f"page: {(folder / PAGE).resolve()}", sep="\n")  # fmt: skip
     return record
+
+
+def refuse_unusable(references: Sequence[object], frames: int, seconds: float) -> None:
+    """UserError for what makes no walk."""
+    if not references:
+        raise UserError("name at least one reference to go to")
+    if not 2 <= frames <= MOST_FRAMES:
+        raise UserError(f"a strip has from 2 to {MOST_FRAMES} frames, not {frames}; choose other --frames")
+    if not 0.1 <= seconds <= 60:
+        raise UserError(f"an animation takes from 0.1 to 60 seconds a reference, not {seconds:g}")
 
 
 def strip_rows(
