@@ -106,13 +106,13 @@ def write(path: Path, record: Mapping[str, Any], worst: Sequence[Ranking], shown
         table = [dict(zip(keys, row, strict=True)) for row in rows]
         failures.append({"score": ranking.title, "meaning": ranking.meaning, "worst": table})
         sections.append(section(ranking, rows, shown.sheet(places), shown.zoom))
-    settings = record["settings"]
+    model, data = (report.place(record["settings"][name]) for name in ("model", "data"))
     lead = (
-        f"What {settings['model']} did worst on {settings['data']}, by each score that a single output has; "
+        f"What {model} did worst on {data}, by each score that a single output has; "
         "at most one output of a source. They show what the scores see, and what the model cannot do."
     )
-    twin = {"settings": settings, "machine": record["machine"], "failures": failures}
-    report.write(path, report.page("Worst outputs", lead, *sections), twin)
+    of_record = {key: record[key] for key in ("settings", "machine", "timings")}
+    report.write(path, report.page("Worst outputs", lead, *sections), {**of_record, "failures": failures})
 
 
 def section(ranking: Ranking, rows: Sequence[tuple[str, str, float]], sheet: Image.Image, zoom: int) -> Html:

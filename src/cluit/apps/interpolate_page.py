@@ -20,11 +20,11 @@ def document(
 ) -> str:
     """rows: of the strip, one for each reference. film: the animation's file."""
     settings = record["settings"]
-    reached = "each reference in turn" if len(rows) > 1 else settings["references"][0]
+    reached = "each reference in turn" if len(rows) > 1 else report.place(settings["references"][0])
     return report.page(
         "From style to style",
-        f"{settings['source']}, painted by the model {settings['model']} in its own style, then in styles on "
-        f"a straight line to that of {reached}. "
+        f"{report.place(settings['source'])}, painted by the model {report.place(settings['model'])} in its "
+        f"own style, then in styles on a straight line to that of {reached}. "
         "The structure is the source's in every frame.",
         report.section("Frames", *map(wrapped, rows)),
         *([report.section("In motion", moving(film))] if film else []),
@@ -74,19 +74,26 @@ def evenness(record: Mapping[str, Any]) -> list[Html]:
     )
     return [
         report.table(["line", WALK, FADE], rows, note),
-        report.row(report.curves("Step from the frame before", lines(record, "step"), "frame")),
+        report.curves(
+            "Step from the frame before",
+            lines(record, "step"),
+            "frame",
+            f"distance between {record['settings']['features']} features",
+        ),
     ]
 
 
 def structure(record: Mapping[str, Any]) -> list[Html]:
     """What is kept of the source along the way; the pose, where a reader can tell it."""
-    charts = [report.curves("Structure kept of the source", lines(record, "structure"), "frame")]
+    title = "Structure kept of the source"
+    charts = [report.curves(title, lines(record, "structure"), "frame", "correlation of edge directions")]
     text = (
         "Structure kept: the correlation of edge directions with the source's, 1 for the source itself, "
         "about 0 for a picture that has nothing to do with it; what a style changes in shape lowers it too. "
     )
     if "pose" in record["walk"]:
-        charts.append(report.curves("Pose: distance from the source's", lines(record, "pose"), "frame"))
+        title = "Pose: distance from the source's"
+        charts.append(report.curves(title, lines(record, "pose"), "frame", "in standard deviations of poses"))
         text += (
             "Pose: a reader of portraits looks at every frame; the mean difference of position, size, tilt "
             "and turn from what it reads in the source, in standard deviations of portraits' poses."

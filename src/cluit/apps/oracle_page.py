@@ -16,8 +16,8 @@ def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
     settings, minutes = record["settings"], record["seconds"]["training"] / 60
     lead = (
         f"{record['network']} at {settings['image_size']} px, trained for {minutes:.1f} minutes "
-        f"({record['trials'][-1]['step']:,} steps) on {record['pictures']:,} pictures of {settings['data']}, "
-        f"on {record['machine']}. {verdict(test, grey)}"
+        f"({record['trials'][-1]['step']:,} steps) on {record['pictures']:,} pictures of "
+        f"{report.place(settings['data'])}, on {record['machine']}. {verdict(test, grey)}"
     )
     shares = {"as they are": test.each(), "grey": grey.each()}
     sections = [
@@ -114,7 +114,10 @@ def curves(trials: list[Mapping[str, Any]]) -> list[Html]:
 
 
 def settings_table(record: Mapping[str, Any]) -> Html:
-    rows = [[name, ", ".join(v) if isinstance(v, list) else str(v)] for name, v in record["settings"].items()]
+    rows = [
+        [name, ", ".join(v) if isinstance(v, list) else report.place(v)]
+        for name, v in record["settings"].items()
+    ]
     rows = [[name, "–" if text in ("None", "inf") else text] for name, text in rows]
     rates = record["pictures_per_second"]
     rows += [[f"pictures a second, {name}", f"{rate:,.0f}"] for name, rate in rates.items()]

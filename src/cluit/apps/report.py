@@ -1,6 +1,6 @@
 """The one place that makes pages: self-contained HTML, without network, for phone and desk, dark and light.
 
-Every function below but the last returns markup that another takes; whatever is a plain ``str`` is escaped.
+What returns `Html` is markup that another function takes; whatever is a plain ``str`` is escaped.
 """
 
 import base64
@@ -11,6 +11,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NewType
 
@@ -24,53 +25,37 @@ Html = NewType("Html", str)
 Points = Sequence[tuple[float, float]]
 """(x, y), in the order of x."""
 
-WIDTH, HEIGHT = 420, 240  # of a chart, in its own units: near a phone's pixels, so that text stays readable
-LEFT, RIGHT, TOP, BOTTOM = 48, 24, 10, 40
+WIDTH, HEIGHT = 360, 220  # of a chart, in its own units: near a phone's pixels, so that text stays readable
+LEFT, RIGHT, TOP, BOTTOM = 48, 20, 10, 44
 BAR, GAP = 9, 8  # heights
 NAMES = LEFT + 70  # where bars begin: names stand before it
 MOST_POINTS = 400
+LONG = 14  # letters: a cell with more may break anywhere, others stay on one line
 COLOURS = 6
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #5d6570; --line: #dfe2e6;
-  --ground: #fcfcfa; --card: #ffffff;
-  --c0: #1f6fb2; --c1: #d1571b; --c2: #2c8a4b; --c3: #8a4fb0; --c4: #b0263f; --c5: #6b6f13; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ea; --soft: #9aa3ad; --line: #363b42; --ground: #15171a; --card: #1d2024;
-    --c0: #6db3ee; --c1: #f0945a; --c2: #6fcf8c; --c3: #c79be8; --c4: #f07f93; --c5: #cdd164; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif;
-  color: var(--ink); background: var(--ground); }
-h1 { font-size: 1.6rem; line-height: 1.2; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
-p { max-width: 44rem; }
-.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1rem;
-  align-items: start; margin: 1rem 0; }
-figure, pre { margin: 0; padding: .7rem; background: var(--card); border: 1px solid var(--line);
-  border-radius: .5rem; }
-pre, .scroll { overflow-x: auto; margin: 1rem 0; }
-figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; image-rendering: pixelated; }
-figcaption, .note { color: var(--soft); font-size: .9rem; }
-figcaption { margin-top: .5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-tr.strong td { font-weight: 600; }
-svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--soft); font: 12px system-ui, sans-serif; stroke: none; }
-svg line { stroke: var(--line); stroke-width: 1; }
-svg path { fill: none; stroke-width: 2; }
-svg circle { fill: currentColor; }
-svg .raw { opacity: .35; stroke-width: 1; }
-.key { display: inline-block; margin-right: 1rem; }
-.key::before { content: ""; display: inline-block; width: 1.2em; height: 3px; margin-right: .4em;
-  vertical-align: middle; background: currentColor; }
-""" + "".join(f".s{i} {{ stroke: var(--c{i}); color: var(--c{i}); }}\n" for i in range(COLOURS))
+STYLE = files("cluit.apps").joinpath("report.css").read_text("utf-8")
+POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'"
+)
+"""What a browser lets a page do: nothing from a network, whatever stands in it."""
 
 
 def escape(text: object) -> Html:
     """Any text as markup that shows it."""
     return Html(html.escape(str(text)))
+
+
+def place(path: object) -> str:
+    """How a page names a file or a folder: as the user did, without what only this machine has.
+
+    An absolute path is told from the working folder on, or by its last part; the JSON has it whole.
+    """
+    given = Path(str(path))
+    if not given.is_absolute():
+        return str(path)
+    here = Path.cwd()
+    return str(given.relative_to(here)) if given.is_relative_to(here) else f"…/{given.name}"
 
 
 def paragraph(text: str) -> Html:
@@ -109,18 +94,21 @@ def data_uri(picture: Image.Image, kind: str = "PNG") -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "", strong: int = 0) -> Html:
     """Numbers in columns, floats to three digits, and a note below; the first ``strong`` rows stand out."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = [
-        "".join(
-            f"<td>{number(cell, '#') if isinstance(cell, float) else escape(cell)}</td>" for cell in cells
-        )
-        for cells in rows
-    ]
-    body = "".join(f"<tr{' class=strong' if i < strong else ''}>{line}</tr>" for i, line in enumerate(lines))
-    return Html(
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="note">{escape(note)}</p>'
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(
+        f"<tr{' class=strong' if i < strong else ''}>{''.join(map(cell, cells))}</tr>"
+        for i, cells in enumerate(rows)
     )
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    return Html(
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"</div>{below}"
+    )
+
+
+def cell(value: object) -> str:
+    text = number(value, "#") if isinstance(value, float) else str(value)
+    return f"<td{' class=long' if len(text) > LONG else ''}>{escape(text)}</td>"
 
 
 def number(value: float, form: str = "") -> str:
@@ -130,7 +118,15 @@ def number(value: float, form: str = "") -> str:
     """
     if not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:{form}.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:{form}.3g}".removesuffix(".")
+
+
+def tick(value: float) -> str:
+    """As `number`, thousands as k and millions as M, so that labels keep apart."""
+    for unit, sign in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(unit, 1e4):
+            return f"{value / unit:g}{sign}"
+    return number(value)
 
 
 def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note: str = "") -> Html:
@@ -144,9 +140,10 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note
         return Html(f"<figure><figcaption>{escape(title)}: nothing measured yet</figcaption></figure>")
     xs, ys = zip(*(point for points in drawn.values() for point in points), strict=True)
     x_axis, y_axis = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
+    x_ends = (min(xs), max(xs)) if min(xs) < max(xs) else (x_axis[0], x_axis[-1])
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = (x - x_axis[0]) / (x_axis[-1] - x_axis[0])
+        across = (x - x_ends[0]) / (x_ends[1] - x_ends[0])
         up = (y - y_axis[0]) / (y_axis[-1] - y_axis[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
@@ -158,10 +155,11 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note
         return f'<path class="{kind}" d="M{places}"/>'
 
     parts = [label((WIDTH + LEFT) / 2, HEIGHT - 4, x_label)]
-    parts += [label(at(x, 0)[0], HEIGHT - BOTTOM + 16, number(x)) for x in x_axis]
+    inside = [x for x in x_axis if x_ends[0] <= x <= x_ends[1]]
+    parts += [label(at(x, 0)[0], HEIGHT - BOTTOM + 20, tick(x)) for x in inside]
     for height, value in ((at(0, y)[1], y) for y in y_axis):
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
-        parts.append(label(LEFT - 6, height + 4, number(value), "end"))
+        parts.append(label(LEFT - 6, height + 4, tick(value), "end"))
     for i, points in enumerate(drawn.values()):
         smooth = smoothed(points)
         parts += [path(points, f"raw s{i % COLOURS}")] if smooth is not points else []
@@ -171,8 +169,8 @@ def curves(title: str, series: Mapping[str, Points], x_label: str = "step", note
     legend = words if list(drawn) == [title] else f"{keys}{words}"
     legend = f"<figcaption>{legend}</figcaption>" if legend else ""
     return Html(
-        f'<figure><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg>{legend}</figure>'
+        f'<figure class="chart"><strong>{escape(title)}</strong><svg viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>{legend}</figure>'
     )
 
 
@@ -199,7 +197,7 @@ def bars(title: str, series: Mapping[str, Mapping[str, float]]) -> Html:
                 )
     keys = "".join(f'<span class="key s{j}">{escape(name)}</span>' for j, name in enumerate(series))
     return Html(
-        f'<figure style="max-width: 34rem"><strong>{escape(title)}</strong>'
+        f'<figure class="chart"><strong>{escape(title)}</strong>'
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg><figcaption>{keys}</figcaption></figure>'
     )
@@ -245,11 +243,13 @@ def ticks(low: float, high: float) -> list[float]:
 
 def page(title: str, lead: str, *sections: Html) -> str:
     """The whole document."""
+    made_by = ", ".join(f"{name} {escape(which)}" for name, which in versions().items())
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>{paragraph(lead)}{''.join(sections)}</body></html>\n"
+        f"<h1>{escape(title)}</h1>{paragraph(lead)}{''.join(sections)}<footer>{made_by}</footer></body></html>\n"
     )
 
 

@@ -14,7 +14,7 @@ from cluit.engine.log import read_log
 
 CHARTS = {
     "Distance between real pictures and translations": (
-        "realism: the Fréchet distance under a random network; lower is better, and the lowest is best/",
+        "realism: the Fréchet distance under a random network; lower is better; best/ keeps the lowest",
         ("realism",),
     ),
     "How much outputs differ by source, by reference": (
@@ -57,15 +57,24 @@ def write_run_page(run: Path, settings: Settings, done: int) -> None:
         zoom = max(1, 64 // settings.config.image_size)
         with Image.open(pictures[-1]) as picture:
             parts.insert(0, report.section("Translations", report.figure(picture, caption, zoom)))
-    table = report.table(["setting", "value"], [[name, str(value)] for name, value in flat.items()])
+    table = report.table(["setting", "value"], [[name, report.place(value)] for name, value in flat.items()])
     parts.append(report.section("Settings", table))
-    command = f"cluit train --out {run} --resume"
+    command = f"cluit train --out {report.place(run)} --resume"
     parts.append(report.section("Go on", report.command(command)))
     machine = describe(pick_device(settings.run.device))
-    lead = f"{done:,} of {settings.run.steps:,} steps on {settings.run.data or 'a data set'}, on {machine}."
+    lead = (
+        f"{done:,} of {settings.run.steps:,} steps on {report.place(settings.run.data or 'a data set')}, on "
+        f"{machine}."
+    )
     page = report.page(f"{settings.run.method} in {run.name}", lead, *parts)
     scores = [entry for entry in log if "realism" in entry]
-    record = {"settings": flat, "steps": done, "machine": machine, "scores": scores[-1] if scores else None}
+    record = {
+        "settings": flat,
+        "machine": machine,
+        "steps": done,
+        "seconds": log[-1]["seconds"] if log else 0.0,
+        "scores": scores[-1] if scores else None,
+    }
     report.write(run / "report.html", page, record)
 
 

@@ -1,6 +1,7 @@
 """The page of a search: neighbours as pictures, and what the search is worth."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,11 +20,11 @@ def rows_of(
     number = {name: i for i, name in enumerate(gallery.names)}
     rows = []
     for query, picture in zip(queries, pictures, strict=True):
-        row: list[Cell] = [(thumbnail(picture), ["query", query["query"].rpartition("/")[2]])]
+        row: list[Cell] = [(thumbnail(picture), ["query", Path(query["query"]).stem])]
         wanted = [number[one["name"]] for one in query["nearest"]]
         drawn = dict(zip(*gallery.read(wanted), strict=True))
         for one, place in zip(query["nearest"], wanted, strict=True):
-            last = one.get("class") or one["name"].rpartition("/")[2]
+            last = one.get("class") or Path(one["name"]).stem
             row.append((thumbnail(drawn[place]), [f"{one['similarity']:.3f}", last]))
         rows.append(row)
     return rows
@@ -33,8 +34,9 @@ def document(record: Mapping[str, Any], rows: Sequence[Sequence[Cell]]) -> str:
     settings, seconds = record["settings"], record["seconds"]
     return report.page(
         "Pictures of the same style",
-        f"The {settings['k']} pictures among {record['pictures']:,} of {settings['data']} whose style codes, "
-        f"by the model {settings['model']}, are most like those of each query: by cosine, best first"
+        f"The {settings['k']} pictures among {record['pictures']:,} of {report.place(settings['data'])} "
+        f"whose style codes, by the model {report.place(settings['model'])}, are most like those of each "
+        "query: by cosine, best first"
         + (", searched in an approximate graph." if settings["approximate"] else ", searched exactly."),
         report.section("Nearest styles", *map(wrapped, rows)),
         report.section("Precision", *precision(record)),

@@ -1,23 +1,29 @@
-// Draws the map of styles: drag moves, wheel and pinch zoom, pointing shows a picture large.
+// Draws the map of styles: drag moves; wheel, pinch and buttons zoom; pointing or a tap shows a picture large.
 "use strict";
 (() => {
   const canvas = document.getElementById("map"), paper = canvas.getContext("2d");
   const atlas = document.getElementById("atlas"), caption = document.getElementById("name");
   const map = JSON.parse(document.getElementById("points").textContent);
-  const fingers = new Map();
-  let zoom = 1, left = 0, top = 0, chosen = -1, only = -1; // left, top: the middle of the view, on the map
+  const hint = caption.textContent, fingers = new Map(), [wide, high] = [0, 1].map(extent);
+  let zoom = 1, left = wide.middle, top = high.middle, chosen = -1, only = -1; // left, top: the view's middle
 
-  const size = () => Math.min(canvas.clientWidth, canvas.clientHeight) / 2.2 * zoom;
+  function extent(axis) {
+    const values = map.points.map(point => point[axis]), least = Math.min(...values), most = Math.max(...values);
+    return { middle: (least + most) / 2, span: Math.max(most - least, .01) };
+  }
+  const size = () => zoom * Math.min((canvas.clientWidth - 50) / wide.span, (canvas.clientHeight - 50) / high.span);
   const side = () => Math.max(14, Math.min(96, 18 * Math.sqrt(zoom) * Math.min(1.4, canvas.clientWidth / 700 + .5)));
   const across = x => (x - left) * size() + canvas.clientWidth / 2;
   const down = y => (y - top) * size() + canvas.clientHeight / 2;
 
-  function stamp(i, edge) {
-    const [x, y, kind] = map.points[i], half = edge / 2;
+  function stamp(i, edge, whole = false) { // whole: not cut by the border
+    const [x, y, kind] = map.points[i];
+    const [column, line] = [[across(x), canvas.clientWidth], [down(y), canvas.clientHeight]].map(([middle, room]) =>
+      (whole ? Math.max(edge / 2 + 2, Math.min(room - edge / 2 - 2, middle)) : middle) - edge / 2);
     paper.fillStyle = map.colours[kind];
-    paper.fillRect(across(x) - half - 2, down(y) - half - 2, edge + 4, edge + 4);
+    paper.fillRect(column - 2, line - 2, edge + 4, edge + 4);
     paper.drawImage(atlas, i % map.columns * map.side, Math.floor(i / map.columns) * map.side, map.side, map.side,
-      across(x) - half, down(y) - half, edge, edge);
+      column, line, edge, edge);
   }
   function draw() {
     const dense = window.devicePixelRatio || 1;
@@ -30,7 +36,7 @@
       stamp(i, side());
     });
     paper.globalAlpha = 1;
-    if (chosen >= 0) stamp(chosen, Math.max(96, side() * 1.5));
+    if (chosen >= 0) stamp(chosen, Math.max(96, side() * 1.5), true);
   }
   function nearest(x, y) {
     let best = -1, least = side() * .75;
@@ -43,7 +49,7 @@
   }
   function look(x, y) {
     chosen = nearest(x, y);
-    caption.textContent = chosen < 0 ? "Point at a picture." : map.points[chosen][3];
+    caption.textContent = chosen < 0 ? hint : map.points[chosen][3];
     draw();
   }
   function scale(factor, x, y) { // what lies under (x, y) stays there
@@ -83,7 +89,16 @@
     if (kind === undefined) return;
     only = only === Number(kind) ? -1 : Number(kind);
     chosen = -1;
+    for (const key of event.currentTarget.children) key.ariaPressed = Number(key.dataset.class) === only;
     draw();
+  });
+  document.getElementById("zoom").addEventListener("click", event => {
+    const factor = Number(event.target.dataset.factor);
+    if (factor) scale(factor, canvas.clientWidth / 2, canvas.clientHeight / 2);
+    else if (factor === 0) {
+      [zoom, left, top] = [1, wide.middle, high.middle];
+      draw();
+    }
   });
   window.addEventListener("resize", draw);
   atlas.decode().then(draw, draw);

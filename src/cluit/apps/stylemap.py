@@ -93,7 +93,7 @@ def precision_at_k_in_plane(place: Tensor, labels: Tensor, k: int = 10) -> float
 
 def class_colours(count: int) -> list[str]:
     """``#rrggbb`` for each class, evenly round the circle; one grey where there are none."""
-    tones = [colorsys.hls_to_rgb(i / max(1, count), 0.5, 0.65) for i in range(count)]
+    tones = [colorsys.hls_to_rgb(i / max(1, count), 0.55, 0.6) for i in range(count)]
     return ["#" + "".join(f"{round(255 * part):02x}" for part in tone) for tone in tones] or ["#888888"]
 
 
@@ -134,11 +134,11 @@ def document(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colou
     )
     return report.page(
         "A map of styles",
-        f"{len(thumbnails):,} pictures of {settings['data']}, laid out by {named} so that pictures whose "
-        f"style codes, by the model {settings['model']}, are alike lie side by side. Drag to move, "
-        "pinch or turn the wheel to zoom, point at or tap a picture to see it.",
+        f"{len(thumbnails):,} pictures of {report.place(settings['data'])}, laid out by {named} so that "
+        f"pictures whose style codes, by the model {report.place(settings['model'])}, are alike lie side by "
+        "side. Drag to move, pinch or turn the wheel to zoom, point at or tap a picture to see it.",
         report.section("Map", interactive(record, thumbnails, colours)),
-        *([report.section("Figures", report.table(["", ""], rows, note))] if rows else []),
+        *([report.section("Figures", report.table(["measure", "value"], rows, note))] if rows else []),
         report.section("Time", report.paragraph(f"{spent}, on {record['machine']}.")),
     )
 
@@ -159,16 +159,23 @@ def interactive(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], co
     text = json.dumps(data).replace("<", "\\u003c")
     script = (files("cluit.apps") / "stylemap.js").read_text()
     keys = "".join(
-        f'<button type="button" data-class="{i}" style="border:2px solid {colour};border-radius:.4rem;'
-        f'margin:.2rem;padding:.2rem .6rem;background:none;color:inherit;font:inherit">'
+        f'<button type="button" data-class="{i}" aria-pressed="false" style="border-color:{colour}">'
         f"{report.escape(name)}</button>"
         for i, (name, colour) in enumerate(zip(classes, colours, strict=True))
     )
+    zooms = "".join(
+        f'<button type="button" data-factor="{factor}" aria-label="{meaning}">{sign}</button>'
+        for sign, meaning, factor in (
+            ("+", "zoom in", 1.5),
+            ("−", "zoom out", 1 / 1.5),
+            ("whole", "whole map", 0),
+        )
+    )
     return Html(
-        f'<div id="keys">{keys if record["classes"] else ""}</div><figure style="position:relative">'
-        '<canvas id="map" style="display:block;width:100%;height:min(80vh,46rem,110vw);touch-action:none">'
-        "</canvas>"
-        '<figcaption id="name">Point at a picture.</figcaption></figure>'
+        f'<div id="keys" class="keys">{keys if record["classes"] else ""}</div><figure class="map">'
+        f'<canvas id="map" role="img" aria-label="{len(thumbnails)} pictures laid out by style"></canvas>'
+        f'<div id="zoom" class="keys">{zooms}</div>'
+        '<figcaption id="name" aria-live="polite">Point at a picture, or tap it.</figcaption></figure>'
         f"<noscript><p>The same map without a script: {PICTURE}.</p></noscript>"
         f'<img id="atlas" alt="" hidden src="{data_uri(atlas)}">'
         f'<script type="application/json" id="points">{text}</script><script>{script}</script>'

@@ -56,10 +56,8 @@ def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> st
 def wrapped(cells: Sequence[Cell]) -> Html:
     """The cells from left to right in as many lines as the screen needs, the first one framed."""
     parts = [
-        f'<figure style="padding:.2rem{";border-color:var(--ink)" * (not i)}"><img width="{SMALL}" '
-        f'height="{SMALL}" alt="{escape(", ".join(words))}" src="{data_uri(picture)}">'
-        f'<figcaption style="margin:.2rem 0 0;width:{SMALL}px;overflow:hidden;text-overflow:ellipsis;'
-        f'white-space:nowrap;text-align:center">{"<br>".join(map(escape, words))}</figcaption></figure>'
-        for i, (picture, words) in enumerate(cells)
+        f'<figure><img width="{SMALL}" height="{SMALL}" alt="{escape(", ".join(words))}" '
+        f'src="{data_uri(picture)}"><figcaption>{"<br>".join(map(escape, words))}</figcaption></figure>'
+        for picture, words in cells
     ]
-    return Html(f'<div style="display:flex;flex-wrap:wrap;gap:.4rem;margin:.8rem 0">{"".join(parts)}</div>')
+    return Html(f'<div class="cells">{"".join(parts)}</div>')
