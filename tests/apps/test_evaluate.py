@@ -158,7 +158,7 @@ def test_pictures_are_decoded_and_encoded_once_each(run: Run, monkeypatch: pytes
     phases = run(limit=7)["timings"]["phases"]
     assert all(len(set(pictures)) == len(pictures) for pictures in seen.values())
     assert {name: len(pictures) for name, pictures in seen.items()} == {
-        "decode": phases["decode files"]["pictures"],
+        "decode": phases["decode"]["pictures"],
         "encode_style": phases["encode styles"]["pictures"],
         "encode_structure": phases["encode structures"]["pictures"],
     }

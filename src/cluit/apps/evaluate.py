@@ -118,7 +118,7 @@ def decode_all(sets: Sequence[Known], place: Path, clock: Clock) -> tuple[list[P
     """
     decoded, digests = list[Pixels | None](), list[str]()
     for number, pictures in enumerate(sets):
-        with clock.running("decode files", pictures):
+        with clock.running("decode", pictures):
             pixels, digest = (
                 decode_once(pictures, place / str(number))
                 if isinstance(pictures, ImageFolder)
