@@ -175,7 +175,7 @@ def test_page_json_and_tables_hold_every_row(match: tuple[Path, Any]) -> None:
         assert f"| {title} | " in tables
         assert f">{title}</td>" in page
     assert "mFID (random" in tables
-    assert "reference's tilt" in tables
+    assert "| the reference's pose | " in tables
     assert " ± " in tables
     assert "http://" not in page
     assert "https://" not in page
@@ -238,11 +238,11 @@ def test_a_difference_counts_where_it_exceeds_both_deviations_together() -> None
 
 def test_rows_in_another_order_than_the_papers_are_named() -> None:
     rows = [
-        {"row": "a", "paper": {"mfid": 1, "accuracy": 90}, "scores": {"mae": comparison([5.0, 5.1], [])}},
-        {"row": "b", "paper": {"mfid": 2, "accuracy": 80}, "scores": {"mae": comparison([4.0, 4.1], [])}},
-        {"row": "c", "paper": {"mfid": 3, "accuracy": 70}, "scores": {"mae": comparison([9.0, 9.1], [])}},
+        {"row": "a", "paper": {"mFID": 1, "accuracy": 90}, "scores": {"mae": comparison([5.0, 5.1], [])}},
+        {"row": "b", "paper": {"mFID": 2, "accuracy": 80}, "scores": {"mae": comparison([4.0, 4.1], [])}},
+        {"row": "c", "paper": {"mFID": 3, "accuracy": 70}, "scores": {"mae": comparison([9.0, 9.1], [])}},
     ]
-    assert ordering(rows, "mfid", "mae", "error") == (
+    assert ordering(rows, "mFID", "mae", "error") == (
         "By error, 2 of 3 pairs of rows stand in the paper's order; not so a and b (beyond the spread)."
     )
     assert ordering(rows[1:], "accuracy", "mae", "error").startswith("By error, 1 of 1")

@@ -55,6 +55,7 @@ def ablate(
         "test": scorer.question,
         "network": scorer.network,
         "oracle": scorer.question["oracle"],
+        "oracle_accuracy": scorer.oracle_accuracy,
         "rule": RULE,
         "rows": summaries(rows, outcomes),
     }

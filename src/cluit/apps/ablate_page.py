@@ -12,6 +12,7 @@ from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.ablation_table import (
     QUALITY,
     RULE,
+    TRUTH,
     Outcome,
     Table,
     beside_the_paper,
@@ -31,7 +32,6 @@ TITLES = {
 }
 LEARNED = ("mae_face", "species", "position", "tilt", "realism")
 """Scores of the log whose curves are shown, as far as there are any."""
-FOLLOWS = (*POSES, *(OF_REFERENCE + name for name in POSES))
 
 
 def write(
@@ -44,37 +44,45 @@ def write(
         file.write(markdown(record).encode())
 
 
-def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], str]]:
+def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], list[str]]]:
     """Headings with their tables and what these mean."""
-    found = [
-        ("Quality", [means(record, QUALITY), differences(record, QUALITY)], f"{quality_note(record)} {RULE}")
-    ]
-    if columns(record, FOLLOWS):
+    found = [("Quality", compared(record, QUALITY), [quality_note(record), RULE])]
+    if columns(record, TRUTH):
+        found.append(("Against the true translation", compared(record, TRUTH), [NOTE]))
+        sources, references = POSES, [OF_REFERENCE + name for name in POSES]
+        tables = [
+            *compared(record, sources, "the source's pose"),
+            *compared(record, references, "the reference's pose"),
+        ]
         note = (
             "Correlation of the output's pose, as a judge reads it, with that of the source, and with that "
             "of the reference. A translation keeps the first near 1 and the second near 0."
         )
-        found.append(
-            ("Whose pose the output has", [means(record, FOLLOWS), differences(record, FOLLOWS)], note)
-        )
+        found.append(("Whose pose the output has", tables, [note]))
     if all(row["paper"] for row in record["rows"]):
         table, sentences = beside_the_paper(record)
         note = (
             "The paper's figures are of AFHQ at 128 px after 100,000 steps: only their order can be compared."
         )
-        found.append(("Beside the paper", [table], " ".join([note, *sentences])))
+        found.append(("Beside the paper", [table], [note, *sentences]))
     return found
 
 
+def compared(record: Mapping[str, Any], wanted: Sequence[str], of: str = "row") -> list[Table]:
+    return [means(record, wanted, of), differences(record, wanted)]
+
+
 def quality_note(record: Mapping[str, Any]) -> str:
-    test = record["test"]
+    test, own = record["test"], record["oracle_accuracy"]
     text = (
         f"Means ± standard deviations over seeds, of {test['sources']} held-out sources with "
         f"{test['each']} references each, the same for all runs. mFID: mean Fréchet distance by class, under "
         "the network that is named; lower is better. Structure kept: correlation of edge directions with the "
         "source's."
     )
-    return f"{text} {NOTE}" if columns(record, ["mae"]) else text
+    if own is not None:
+        text += f" Accuracy: the oracle is itself right on {own:.1%} of real test pictures."
+    return text
 
 
 def lead(record: Mapping[str, Any]) -> str:
@@ -89,9 +97,11 @@ def lead(record: Mapping[str, Any]) -> str:
 def document(record: Mapping[str, Any], outcomes: Sequence[Outcome], sheet: Image.Image | None) -> str:
     sections = [
         report.section(
-            heading, *(report.table(table.header, table.rows) for table in tables), report.paragraph(note)
+            heading,
+            *(report.table(table.header, table.rows) for table in tables),
+            *map(report.paragraph, notes),
         )
-        for heading, tables, note in parts(record)
+        for heading, tables, notes in parts(record)
     ]
     if sheet is not None:
         caption = "The same pairs by the first seed of each row (the paper's Figure 8)."
@@ -169,8 +179,8 @@ def markdown(record: Mapping[str, Any]) -> str:
     """The tables as a document takes them."""
     versions = ", ".join(f"{name} {value}" for name, value in report.versions().items())
     texts = [f"## {TITLES[record['name']]}", lead(record), f"```\n{record['command']}\n```"]
-    for heading, tables, note in parts(record):
-        texts += [f"### {heading}", *(table.markdown().rstrip() for table in tables), note]
+    for heading, tables, notes in parts(record):
+        texts += [f"### {heading}", *(table.markdown().rstrip() for table in tables), *notes]
     failed = [
         f"{row['row']}, seed {run['seed']}: {run['failure']}"
         for row in record["rows"]

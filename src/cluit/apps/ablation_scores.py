@@ -116,6 +116,13 @@ class Scorer:
         """The name of the feature network."""
         return self.examiner.networks[0].name
 
+    @property
+    def oracle_accuracy(self) -> float | None:
+        """The oracle's own, on real test pictures, where it is known."""
+        oracle = self.examiner.oracle
+        own = oracle and oracle.card.get("test")
+        return own["accuracy"] if own else None
+
     def follows_reference(self, tally: Tally) -> dict[str, float]:
         """On portraits, how far each part of the pose that the reader sees is that of the reference: its
         correlation over all pairs, as `summary` takes that with the source's."""

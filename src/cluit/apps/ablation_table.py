@@ -9,7 +9,6 @@ from typing import Any
 
 from cluit.apps.ablation_runs import Planned, Row
 from cluit.apps.ablation_scores import OF_REFERENCE, POSES
-from cluit.apps.report import number
 from cluit.apps.truths import COLUMNS
 from cluit.engine.log import read_log
 
@@ -19,16 +18,8 @@ RULE = (
 )
 DISTANCES = ("mean_class_frechet", "frechet")
 LOWER_IS_BETTER = (*DISTANCES, "mae", "mae_face", "mae_background")
-QUALITY = (
-    *DISTANCES,
-    "accuracy",
-    "species",
-    "structure_kept",
-    "mae_face",
-    "mae_background",
-    "mae",
-    "ssim_face",
-)
+QUALITY = (*DISTANCES, "accuracy", "species", "structure_kept")
+TRUTH = ("mae_face", "mae_background", "mae", "ssim_face")
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def summaries(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[dict[str
             "row": row.title,
             "changes": dict(row.changes),
             "base": row.base,
-            "paper": row.paper and dict(zip(("mfid", "accuracy"), row.paper, strict=True)),
+            "paper": row.paper and dict(zip(("mFID", "accuracy"), row.paper, strict=True)),
             "runs": [
                 {
                     "seed": one.run.seed,
@@ -123,42 +114,50 @@ def columns(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, str]:
         "accuracy": f"accuracy ({record['oracle']})",
         "structure_kept": "structure kept",
         **COLUMNS,
-        **{OF_REFERENCE + name: f"reference's {name}" for name in POSES},
+        **{OF_REFERENCE + name: name for name in POSES},
     }
     had = {name for row in record["rows"] for name in row["scores"]}
     return {name: titles[name] for name in wanted if name in had}
 
 
-def means(record: Mapping[str, Any], wanted: Sequence[str]) -> Table:
-    """Mean ± deviation of these scores; – where no seed came through."""
+def means(record: Mapping[str, Any], wanted: Sequence[str], of: str = "row") -> Table:
+    """Mean ± deviation of these scores; – where no seed came through. of: the title of the first column."""
     titles = columns(record, wanted)
-    rows = [[row["row"], *(mean_cell(row["scores"].get(name)) for name in titles)] for row in record["rows"]]
-    return Table(["row", *titles.values()], rows)
+    rows = [
+        [row["row"], *(mean_cell(name, row["scores"].get(name)) for name in titles)] for row in record["rows"]
+    ]
+    return Table([of, *titles.values()], rows)
 
 
 def differences(record: Mapping[str, Any], wanted: Sequence[str]) -> Table:
     """From the base row, and whether they are beyond the spread."""
     titles = columns(record, wanted)
+    base = next(row["row"] for row in record["rows"] if row["base"])
     rows = [
-        [row["row"], *(difference_cell(row["scores"].get(name)) for name in titles)]
+        [row["row"], *(difference_cell(name, row["scores"].get(name)) for name in titles)]
         for row in record["rows"]
         if not row["base"]
     ]
-    return Table(["difference from the base", *titles.values()], rows)
+    return Table([f"difference from {base}", *titles.values()], rows)
 
 
-def mean_cell(score: Mapping[str, Any] | None) -> str:
+def decimals(name: str) -> int:
+    """Distances and errors are tens, shares and correlations at most 1."""
+    return 2 if name in LOWER_IS_BETTER else 3
+
+
+def mean_cell(name: str, score: Mapping[str, Any] | None) -> str:
     if score is None:
         return "–"
-    mean = number(score["mean"], "#")
-    return mean if score["deviation"] is None else f"{mean} ± {score['deviation']:.2g}"
+    mean = f"{score['mean']:.{decimals(name)}f}"
+    return mean if score["deviation"] is None else f"{mean} ± {score['deviation']:.{decimals(name)}f}"
 
 
-def difference_cell(score: Mapping[str, Any] | None) -> str:
+def difference_cell(name: str, score: Mapping[str, Any] | None) -> str:
     if score is None or score["difference"] is None:
         return "–"
     word = {True: "beyond", False: "within", None: "one seed"}[score["beyond_spread"]]
-    return f"{score['difference']:+.2g} {word}"
+    return f"{score['difference']:+.{decimals(name)}f} {word}"
 
 
 def beside_the_paper(record: Mapping[str, Any]) -> tuple[Table, list[str]]:
@@ -166,7 +165,7 @@ def beside_the_paper(record: Mapping[str, Any]) -> tuple[Table, list[str]]:
     distance = next((name for name in DISTANCES if columns(record, [name])), None)
     share = next((name for name in ("accuracy", "species") if columns(record, [name])), None)
     compared = [
-        (theirs, ours) for theirs, ours in (("mfid", distance), ("accuracy", share)) if ours is not None
+        (theirs, ours) for theirs, ours in (("mFID", distance), ("accuracy", share)) if ours is not None
     ]
     header, sentences = ["row"], list[str]()
     for theirs, ours in compared:
@@ -179,7 +178,7 @@ def beside_the_paper(record: Mapping[str, Any]) -> tuple[Table, list[str]]:
             *(
                 cell
                 for theirs, ours in compared
-                for cell in (f"{row['paper'][theirs]:g}", mean_cell(row["scores"].get(ours)))
+                for cell in (f"{row['paper'][theirs]}", mean_cell(ours, row["scores"].get(ours)))
             ),
         ]
         for row in record["rows"]
@@ -191,7 +190,7 @@ def ordering(rows: Sequence[Mapping[str, Any]], theirs: str, ours: str, title: s
     """Which pairs of rows are not in the paper's order by a score, and how clearly."""
     known = [row for row in rows if ours in row["scores"]]
     pairs, turned = list(itertools.combinations(known, 2)), list[str]()
-    sign = (1 if theirs == "mfid" else -1) * (1 if ours in LOWER_IS_BETTER else -1)
+    sign = (1 if theirs == "mFID" else -1) * (1 if ours in LOWER_IS_BETTER else -1)
     for a, b in pairs:
         one, other = a["scores"][ours], b["scores"][ours]
         paper = a["paper"][theirs] - b["paper"][theirs]
