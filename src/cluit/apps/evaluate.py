@@ -77,9 +77,7 @@ def evaluate(
     with ended_by_sigterm(), tempfile.TemporaryDirectory(dir=cache_folder("pixels")) as place:
         sets, digests = decode_all(opened, Path(place), clock)
         known = EvaluationSet.of(opened, examiner.oracle, None if attributes is None else Path(attributes))
-        chosen = random_pairs(known.names, each, seed, limit) if pairs is None else Pairs.read(Path(pairs))
-        if len(chosen.sources) * chosen.each < 2:
-            raise UserError("distances need at least 2 translations; give more sources, or references each")
+        chosen = choose(known.names, pairs, each, seed, limit)
         examiner = replace(examiner, sets=[one or own for one, own in zip(sets, opened, strict=True)])
         work = Examination(examiner, known, *chosen.numbers(known.names), seed)
         with (
@@ -89,8 +87,9 @@ def evaluate(
             tables = [work.look(which, digest, ask, clock) for which, digest in enumerate(digests)]
             crowds = work.real_crowds(tables[-1], clock)
             tallies = work.judge(tables[0], crowds, ask, clock, advance)
-        with clock.running("distances", tallies):
+        with clock.running("distances", range(len(tallies) * work.references.numel())):
             scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
+        made = tallies[MODEL]
         record = {
             "command": command_line(settings),
             "settings": {**settings, "features": job.features},
@@ -99,14 +98,10 @@ def evaluate(
             "networks": {network.name: network.dim for network in examiner.networks},
             "oracle": oracle_record(examiner),
             "scores": scores,
-            "notes": [
-                *known.notes,
-                *rare_classes(work.classes, crowds[0], tallies[MODEL].crowds[0]),
-                *small_sets(examiner, crowds, tallies[MODEL]),
-            ],
+            "notes": [*known.notes, *rare_classes(work, crowds, made), *small_sets(work, crowds, made)],
             "timings": timings(clock, time.perf_counter() - began, examiner.device),
         }
-        write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), tallies[MODEL])
+        write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), made)
     print(f"page: {(folder / PAGE).resolve()}")
     return record
 
@@ -127,6 +122,14 @@ def decode_all(sets: Sequence[Known], place: Path, clock: Clock) -> tuple[list[P
         decoded.append(pixels)
         digests.append(digest)
     return decoded, digests
+
+
+def choose(names: Sequence[str], pairs: str | Path | None, each: int, seed: int, limit: int | None) -> Pairs:
+    """Those of the file ``pairs`` or, without one, random ones. UserError for fewer than two."""
+    chosen = random_pairs(names, each, seed, limit) if pairs is None else Pairs.read(Path(pairs))
+    if len(chosen.sources) * chosen.each < 2:
+        raise UserError("distances need at least 2 translations; give more sources, or references each")
+    return chosen
 
 
 def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures.Shown, tally: Tally) -> None:
@@ -182,13 +185,10 @@ def oracle_record(examiner: Examiner) -> dict[str, Any] | None:
     }
 
 
-def rare_classes(classes: Sequence[str], real: Crowd, made: Crowd) -> list[str]:
+def rare_classes(work: Examination, real: Sequence[Crowd], made: Tally) -> list[str]:
     """A warning where the mean by class is not one of all classes."""
-    rare = [
-        name
-        for name, p, q in zip(classes, real.classes, made.classes, strict=False)
-        if min(p.count, q.count) < 2
-    ]
+    pairs = zip(work.classes, real[0].classes, made.crowds[0].classes, strict=False)
+    rare = [name for name, p, q in pairs if min(p.count, q.count) < 2]
     if not rare:
         return []
     return [
@@ -197,10 +197,10 @@ def rare_classes(classes: Sequence[str], real: Crowd, made: Crowd) -> list[str]:
     ]
 
 
-def small_sets(examiner: Examiner, real: Sequence[Crowd], made: Tally) -> list[str]:
+def small_sets(work: Examination, real: Sequence[Crowd], made: Tally) -> list[str]:
     """A warning for each network that has more features than there are pictures to tell them from."""
     warnings = []
-    for network, crowd, outputs in zip(examiner.networks, real, made.crowds, strict=True):
+    for network, crowd, outputs in zip(work.examiner.networks, real, made.crowds, strict=True):
         counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
         if min(counts) <= network.dim:
             warnings.append(
