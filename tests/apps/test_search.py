@@ -70,6 +70,14 @@ def test_a_damaged_picture_is_left_out(tiny_model: Path, pictures: Path, tmp_pat
     assert record["pictures"] == 13
 
 
+def test_without_classes_it_says_what_it_cannot_say(
+    tiny_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = search(tiny_model, pictures / "dark", out=tmp_path / "out", k=3, features="random")
+    assert record["scores"]["precision_at_10"] == {}
+    assert "no precision@10: it takes pictures in two subfolders" in capsys.readouterr().out
+
+
 def test_portraits_are_looked_for_in_another_pose(tiny_model: Path, tmp_path: Path) -> None:
     record = search(tiny_model, "portraits", out=tmp_path / "out", k=3, count=40, features="random")
     poses = record["scores"]["another_pose"]

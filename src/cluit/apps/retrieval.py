@@ -133,6 +133,10 @@ def sentences(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[s
     told = []
     if table := scores["precision_at_10"]:
         told.append(f"precision@{K}: " + ", ".join(f"{way} {row['']:.3f}" for way, row in table.items()))
+    else:
+        told.append(
+            f"no precision@{K}: it takes pictures in two subfolders or more, and more than {K} of them"
+        )
     if table := scores["another_pose"]:
         shares = (f"{way} {row['recall_at_1']:.3f}" for way, row in table.items())
         told.append("same style in another pose found first: " + ", ".join(shares))
