@@ -168,7 +168,7 @@ def write_run(run: Path) -> None:
 def write_demo(path: Path, model: Path) -> None:
     scores = dict.fromkeys(COLUMNS, 0.5)
     record = {
-        "settings": {"run": "demo/run", "seed": 0},
+        "settings": {"run": str(path.parent / "run"), "seed": 0},
         "machine": "a machine",
         "steps": 480,
         "scores": dict.fromkeys(("this run, 480 steps", "return source", "return average"), scores),

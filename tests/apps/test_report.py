@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -134,6 +135,8 @@ def test_a_place_is_told_without_what_only_this_machine_has(
     assert report.place("some/where") == "some/where"
     assert report.place(tmp_path / "data" / "test") == str(Path("data", "test"))
     assert report.place(tmp_path.parent / "elsewhere") == "…/elsewhere"
+    line = f"cluit train '{tmp_path.parent}/my pictures' --out {tmp_path / 'run'} --note 'a b' > log"
+    assert "cluit train '…/my pictures' --out run --note 'a b' > log" in html.unescape(report.command(line))
 
 
 def test_the_twin_has_settings_versions_and_null_for_nan(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The page of an evaluation: scores beside the trivial answers', one table for each feature network."""
 
 import math
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
         *([report.section("Against the true translation", truths(scores))] if scores[MODEL]["truth"] else []),
         report.section("To know", *map(report.paragraph, record["notes"])) if record["notes"] else Html(""),
         report.section("Where the time went", times(record)),
-        report.section("The same again", report.command(portable(record["command"]))),
+        report.section("The same again", report.command(record["command"])),
     ]
     return report.page("Evaluation", lead, *sections)
 
@@ -158,14 +157,6 @@ def truths(scores: Mapping[str, Any]) -> Html:
     rows = [[called(name), *(one["truth"][key] for key in TRUE_COLUMNS)] for name, one in scores.items()]
     note = f"Portraits are drawn, so the true translation of every pair is known. {NOTE}"
     return report.table(["answer", *TRUE_COLUMNS.values()], rows, note, strong=1)
-
-
-def portable(command: str) -> str:
-    """A command line without what only this machine has."""
-    return " ".join(
-        word if word.startswith("…") else shlex.quote(word)
-        for word in map(report.place, shlex.split(command))
-    )
 
 
 def times(record: Mapping[str, Any]) -> Html:

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -30,7 +31,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 20, 10, 44
 BAR, GAP = 9, 8  # heights
 NAMES = LEFT + 70  # where bars begin: names stand before it
 MOST_POINTS = 400
-LONG = 14  # letters: a cell with more may break anywhere, others stay on one line
+LONG = 18  # letters: a cell with more may break anywhere, others stay on one line
 COLOURS = 6
 
 STYLE = files("cluit.apps").joinpath("report.css").read_text("utf-8")
@@ -63,8 +64,12 @@ def paragraph(text: str) -> Html:
 
 
 def command(line: str) -> Html:
-    """A line for the reader's own terminal."""
-    return Html(f"<pre><code>{escape(line)}</code></pre>")
+    """A line for the reader's own terminal; `place` tells its paths."""
+    words = re.findall(r"'[^']*'|[^\s']+|\s+|'", line)  # quotes stay where they are
+    told = "".join(
+        word.replace(inner, place(inner)) if (inner := word.strip("'")) else word for word in words
+    )
+    return Html(f"<pre><code>{escape(told)}</code></pre>")
 
 
 def row(*parts: Html) -> Html:

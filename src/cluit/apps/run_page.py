@@ -59,8 +59,7 @@ def write_run_page(run: Path, settings: Settings, done: int) -> None:
             parts.insert(0, report.section("Translations", report.figure(picture, caption, zoom)))
     table = report.table(["setting", "value"], [[name, report.place(value)] for name, value in flat.items()])
     parts.append(report.section("Settings", table))
-    command = f"cluit train --out {report.place(run)} --resume"
-    parts.append(report.section("Go on", report.command(command)))
+    parts.append(report.section("Go on", report.command(f"cluit train --out {run} --resume")))
     machine = describe(pick_device(settings.run.device))
     lead = (
         f"{done:,} of {settings.run.steps:,} steps on {report.place(settings.run.data or 'a data set')}, on "
