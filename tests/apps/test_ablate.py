@@ -15,10 +15,10 @@ from torch import Tensor
 
 from cluit.apps import ablation_scores, commands, evaluation_set, pictures, truths
 from cluit.apps.ablate import ablate, train_and_score
-from cluit.apps.ablate_page import sweep
+from cluit.apps.ablate_page import document, markdown, sweep
 from cluit.apps.ablation_runs import Planned, plan, rows_of
 from cluit.apps.ablation_scores import SCORES, Scorer
-from cluit.apps.ablation_table import comparison, ordering
+from cluit.apps.ablation_table import Outcome, comparison, ordering, summaries
 from cluit.apps.thumbnails import GAP, LINE, SIDE
 from cluit.core.errors import UserError
 from cluit.core.types import Translator
@@ -30,7 +30,7 @@ from cluit.methods.cluit.config import CluitConfig
 TINY: dict[str, Any] = {
     "width": 8, "critic_width": 8, "style_dim": 16, "contrast_dim": 32, "queue_size": 64, "batch_size": 4,
     "count": 32, "steps": 2, "precision": "float32", "device": "cpu", "workers": 1, "log_every": 1,
-    "score_every": 2, "grid_every": 2, "save_every": 2,
+    "score_every": 2, "grid_every": 2, "save_every": 2, "cycle_weight": 5.0, "r1_gamma": 0.5,
 }  # fmt: skip
 SHARED = "color+affine-crop0.125-patches4-cycle5-gamma0.5-seed0"
 
@@ -119,7 +119,7 @@ def test_a_run_that_fails_is_reported_and_leaves_the_others(match: tuple[Path, A
         path = out / "runs" / SHARED / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(SystemExit) as ending:
-        commands.ablate("match", "portraits", out=out, seeds=2, features="random", settings=TINY)  # type: ignore[arg-type]
+        commands.ablate("match", "portraits", out=out, seeds=2, features="random", settings=TINY)
     assert ending.value.code == 1
     rows = json.loads((out / "match.json").read_text())["rows"]
     failed = [run["folder"] for row in rows for run in row["runs"] if run["failure"]]
@@ -135,7 +135,7 @@ def test_a_run_that_fails_is_reported_and_leaves_the_others(match: tuple[Path, A
 
 def test_a_run_of_other_settings_is_refused(match: tuple[Path, Any]) -> None:
     for changed, said in (
-        ({"style_weight": 2.0}, "style_weight 1.0, not 2.0; choose another --out"),
+        ({"style_weight": 2.0}, r"style_weight [\d.]+, not 2.0; choose another --out"),
         ({"steps": 1}, "trained for 2 steps, more than 1"),
     ):
         with pytest.raises(UserError, match=said):
@@ -205,7 +205,7 @@ class ReturnReference(Translator):
         return reference.flatten(1)
 
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:
-        return style.unflatten(1, (3, 32, 32))
+        return style.view(-1, 3, 32, 32)
 
 
 def test_who_returns_the_reference_has_its_pose_and_not_the_sources(scorer: Scorer) -> None:
@@ -264,3 +264,19 @@ def test_the_sweep_changes_one_weight_at_a_time_and_holds_the_base_on_both_lines
     }
     assert sweep(record, "cycle_weight", "mae") == [(-2, 1), (0, 0), (2, 2), (4, 3)]
     assert sweep(record, "r1_gamma", "mae") == [(-2, 4), (0, 0), (2, 5), (4, 6)]
+
+
+def test_a_sweep_of_one_seed_says_so_and_has_a_chart_with_both_lines(tmp_path: Path) -> None:
+    rows, runs = plan("weights", "portraits", tmp_path, 1, TINY)
+    outcomes = [Outcome(run, {"accuracy": 0.5 + run.row / 20}) for run in runs]
+    record = {
+        "name": "weights", "command": "cluit ablate weights", "machine": "a machine", "seeds": [0],
+        "settings": runs[0].settings.flat(), "test": {"sources": 1, "each": 1}, "network": "random",
+        "oracle": "small", "oracle_accuracy": 0.99, "rows": summaries(rows, outcomes),
+    }  # fmt: skip
+    page = document(record, outcomes, None)
+    assert all(
+        text in page for text in ("λ of the cycle", "γ of R1", "log₂ of the multiple", "right on 99.0%")
+    )
+    assert page.count("<svg") == 1
+    assert "| λ 80 | +0.150 one seed |" in markdown(record)

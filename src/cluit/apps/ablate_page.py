@@ -87,10 +87,13 @@ def quality_note(record: Mapping[str, Any]) -> str:
 
 def lead(record: Mapping[str, Any]) -> str:
     settings, seeds = record["settings"], record["seeds"]
+    begun = settings["init_from"]
+    start = "" if begun is None else f", all from the weights of {report.place(begun)}"
     return (
         f"{len(record['rows'])} rows by {len(seeds)} seed{'s' * (len(seeds) > 1)}, each "
         f"{settings['steps']:,} steps of {settings['batch_size']} pictures at {settings['image_size']} px, "
-        f"recipe {settings['recipe']}, on {record['machine']}. What a row does not name is the same in all."
+        f"recipe {settings['recipe']}{start}, on {record['machine']}. What a row does not name is the same "
+        "in all."
     )
 
 

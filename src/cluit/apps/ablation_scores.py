@@ -21,7 +21,8 @@ from cluit.core.files import atomic_file
 from cluit.core.types import Translator
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import content
-from cluit.evaluation.examiner import MODEL, Clock, Examiner
+from cluit.evaluation.clock import Clock
+from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.features import open_features
 from cluit.evaluation.oracle import load_oracle
 from cluit.evaluation.protocol import random_pairs
