@@ -12,7 +12,6 @@ from cluit.apps.train import absolute, train
 from cluit.core.errors import UserError
 from cluit.engine.run import SETTINGS, require_claimable
 from cluit.export import weights
-from cluit.methods.cluit.config import CluitConfig
 
 Name = Literal["augmentation", "match", "weights"]
 
@@ -44,8 +43,11 @@ class Row:
     """What the paper's table has, of AFHQ: mFID and accuracy, here as a share."""
 
 
-def rows_of(name: Name, base: CluitConfig) -> list[Row]:
-    """The rows of the paper's Table 2 or 3, or a sweep over two weights around those of ``base``."""
+def rows_of(name: Name, base: Any) -> list[Row]:
+    """The rows of the paper's Table 2 or 3, or a sweep over two weights around those of ``base``.
+
+    base: CLUIT's configuration.
+    """
     if name == "augmentation":
         return [
             Row("color, crop 0.125 to 1", views("color", 0.125), paper=(21.25, 0.949)),
