@@ -13,7 +13,6 @@ import torch
 from cluit.apps import oracle as app
 from cluit.apps.oracle import make_oracle
 from cluit.apps.oracle_page import verdict
-from cluit.apps.report import bars
 from cluit.core.errors import UserError
 from cluit.data.attributes import attribute_labels
 from cluit.data.folder import ImageFolder
@@ -195,10 +194,3 @@ def test_attributes_that_are_not_seen_are_named() -> None:
     marks = marks_of(["glasses", "striped"], seen, true)
     assert "It hardly sees striped: do not judge by them" in verdict(marks, marks)
     assert "hardly" not in verdict(marks_of(["glasses"], seen[:, :1], true[:, :1]), marks)
-
-
-def test_bars_are_as_long_as_their_shares() -> None:
-    chart = bars("Shares", {"one": {"a": 1.0, "b": 0.5, "a very long name of a class": float("nan")}})
-    full, half = (float(width) for width in re.findall(r'width="([\d.]+)"', chart))
-    assert full == pytest.approx(2 * half, abs=0.2)
-    assert "a very long nam…" in chart

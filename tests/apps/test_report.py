@@ -5,11 +5,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from cluit.apps import report
+from cluit.apps.charts import curves
 from cluit.core.errors import UserError
 
 VOID = {"meta", "img", "line", "path", "link", "br"}
@@ -35,12 +34,12 @@ def sample() -> str:
     noisy = [(float(i), 2 + i % 3 - i / 100) for i in range(100)]
     picture = report.figure(Image.new("RGB", (8, 8)), 'a "caption"', zoom=3)
     table = report.table(["model", "error"], [["ours", 0.12345], ["<i>", float("nan")]])
-    curves = report.curves("loss", {"critic": noisy, "style": noisy[:5]})
+    chart = curves("loss", {"critic": noisy, "style": noisy[:5]})
     return report.page(
         "A <title>",
         "a lead & more",
         report.section("Pictures", report.row(picture)),
-        report.section("Figures", table, curves, report.command("a > b")),
+        report.section("Figures", table, chart, report.command("a > b")),
     )
 
 
@@ -69,62 +68,9 @@ def test_a_page_suits_phone_and_night() -> None:
     assert "prefers-color-scheme: dark" in document
 
 
-def test_noisy_lines_are_drawn_raw_and_smoothed_and_short_ones_once() -> None:
-    noisy = [(float(i), float(i % 2)) for i in range(100)]
-    assert report.curves("loss", {"a": noisy}).count("<path") == 2
-    assert report.curves("loss", {"a": noisy[:5]}).count("<path") == 1
-    smooth = report.smoothed(noisy)
-    assert all(0.3 < y < 0.7 for _, y in smooth[10:-10])
-
-
-def test_curves_of_nothing_and_of_nan_are_a_sentence() -> None:
-    assert "nothing measured" in report.curves("loss", {})
-    assert "nothing measured" in report.curves("loss", {"a": [(1.0, float("nan"))]})
-
-
-def test_a_constant_and_a_single_point_have_axes() -> None:
-    assert "<svg" in report.curves("loss", {"a": [(0.0, 3.0), (10.0, 3.0)]})
-    assert "<svg" in report.curves("loss", {"a": [(0.0, 0.0)]})
-
-
-def test_a_single_point_is_seen_and_a_note_is_read() -> None:
-    chart = report.curves("loss", {"a": [(3.0, 1.0)], "b": [(1.0, 2.0), (2.0, 3.0)]}, note="less is <best>")
-    assert chart.count("<circle") == 1
-    assert chart.count("<path") == 1
-    assert "less is &lt;best&gt;" in chart
-
-
-@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
-def test_ticks_are_few_and_enclose_what_is_drawn(low: float, span: float) -> None:
-    high = low + span * max(1, abs(low))
-    values = report.ticks(low, high)
-    slack = 1e-6 * (values[1] - values[0])
-    assert values[0] <= low + slack
-    assert values[-1] >= high - slack
-    assert 2 <= len(values) <= 8
-
-
-def test_thinning_keeps_ends_and_means() -> None:
-    points = [(float(i), float(i)) for i in range(10_000)]
-    thin = report.thin(points)
-    assert len(thin) <= report.MOST_POINTS
-    assert sum(y for _, y in thin) / len(thin) == pytest.approx(4999.5)
-
-
 def test_numbers_need_neither_exponents_nor_stray_points() -> None:
     values = (0.5, 338.0, 12345.6, float("nan"))
     assert [report.number(value, "#") for value in values] == ["0.500", "338", "12,346", "–"]
-    assert [report.tick(value) for value in (0.25, 5000, 30_000, 2.5e6, -20_000)] == [
-        "0.25", "5,000", "30k", "2.5M", "-20k",
-    ]  # fmt: skip
-
-
-def test_a_line_reaches_from_side_to_side_and_ticks_stay_within() -> None:
-    chart = report.curves("loss", {"a": [(3.0, 1.0), (16.0, 2.0)]})
-    assert f"M{report.LEFT}.0," in chart
-    assert f"L{report.WIDTH - report.RIGHT}.0," in chart
-    assert ">15<" in chart
-    assert ">20<" not in chart
 
 
 def test_a_place_is_told_without_what_only_this_machine_has(

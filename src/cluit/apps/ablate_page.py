@@ -20,7 +20,8 @@ from cluit.apps.ablation_table import (
     differences,
     means,
 )
-from cluit.apps.report import Html, Points
+from cluit.apps.charts import Points, curves
+from cluit.apps.report import Html
 from cluit.apps.truths import NOTE
 from cluit.core.files import atomic_file
 from cluit.engine.log import read_log
@@ -127,7 +128,7 @@ def learning(record: Mapping[str, Any], outcomes: Sequence[Outcome]) -> list[Htm
     ]
     titles = columns(record, LEARNED)
     return [
-        report.curves(
+        curves(
             titles.get(name, name),
             {
                 row: [(e["step"], e[name]) for e in entries if e.get(name) is not None]
@@ -145,7 +146,7 @@ def sweeps(record: Mapping[str, Any]) -> list[Html]:
         record, ("mean_class_frechet", "frechet", "accuracy", "species", "mae", "position", "tilt")
     )
     return [
-        report.curves(
+        curves(
             title,
             {
                 letter: sweep(record, setting, name)

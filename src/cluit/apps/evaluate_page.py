@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from cluit.apps import report
+from cluit.apps.charts import bars
 from cluit.apps.failures import Shown
-from cluit.apps.report import Html, bars
+from cluit.apps.report import Html
 from cluit.apps.truths import COLUMNS as TRUE_COLUMNS
 from cluit.apps.truths import NOTE
 from cluit.core.images import as_picture, grid

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluit.apps import report
+from cluit.apps.charts import curves
 from cluit.apps.report import Html
 from cluit.apps.thumbnails import Cell, wrapped
 from cluit.apps.walks import PAIRS
@@ -74,7 +75,7 @@ def evenness(record: Mapping[str, Any]) -> list[Html]:
     )
     return [
         report.table(["line", WALK, FADE], rows, note),
-        report.curves(
+        curves(
             "Step from the frame before",
             lines(record, "step"),
             "frame",
@@ -86,14 +87,14 @@ def evenness(record: Mapping[str, Any]) -> list[Html]:
 def structure(record: Mapping[str, Any]) -> list[Html]:
     """What is kept of the source along the way; the pose, where a reader can tell it."""
     title = "Structure kept of the source"
-    charts = [report.curves(title, lines(record, "structure"), "frame", "correlation of edge directions")]
+    charts = [curves(title, lines(record, "structure"), "frame", "correlation of edge directions")]
     text = (
         "Structure kept: the correlation of edge directions with the source's, 1 for the source itself, "
         "about 0 for a picture that has nothing to do with it; what a style changes in shape lowers it too. "
     )
     if "pose" in record["walk"]:
         title = "Pose: distance from the source's"
-        charts.append(report.curves(title, lines(record, "pose"), "frame", "in standard deviations of poses"))
+        charts.append(curves(title, lines(record, "pose"), "frame", "in standard deviations of poses"))
         text += (
             "Pose: a reader of portraits looks at every frame; the mean difference of position, size, tilt "
             "and turn from what it reads in the source, in standard deviations of portraits' poses."

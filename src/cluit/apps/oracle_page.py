@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluit.apps import report
-from cluit.apps.report import Html, bars
+from cluit.apps.charts import bars, curves
+from cluit.apps.report import Html
 from cluit.evaluation.marks import Marks
 
 LEAST_BALANCED = 0.6  # of an attribute that is seen; 0.5 is worth nothing
@@ -30,7 +31,7 @@ def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
     if not test.multi:
         sections.append(report.section("What is taken for what", confusion(test)))
     sections += [
-        report.section("Training", report.row(*curves(record["trials"]))),
+        report.section("Training", report.row(*learning(record["trials"]))),
         report.section("Settings", settings_table(record)),
     ]
     return report.page(f"An oracle of {len(test.classes)} {kind}", lead, *sections)
@@ -107,10 +108,10 @@ def confusion(test: Marks) -> Html:
 HELD_BACK = "Balanced accuracy on training pictures held back"
 
 
-def curves(trials: list[Mapping[str, Any]]) -> list[Html]:
+def learning(trials: list[Mapping[str, Any]]) -> list[Html]:
     losses = [(trial["step"], trial["loss"]) for trial in trials]
     shares = [(trial["step"], trial["marks"]["balanced"]) for trial in trials]
-    return [report.curves("Loss", {"Loss": losses}), report.curves(HELD_BACK, {HELD_BACK: shares})]
+    return [curves("Loss", {"Loss": losses}), curves(HELD_BACK, {HELD_BACK: shares})]
 
 
 def settings_table(record: Mapping[str, Any]) -> Html:

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from cluit.apps import report
+from cluit.apps.charts import curves
 from cluit.apps.report import Html
 from cluit.apps.settings import Settings
 from cluit.core.machine import describe, pick_device
@@ -102,4 +103,4 @@ def chart(title: str, names: Sequence[str], log: Sequence[Entry], note: str = ""
         name: [(entry["step"], entry[name]) for entry in log if isinstance(entry.get(name), int | float)]
         for name in names
     }
-    return report.curves(title, series, note=note)
+    return curves(title, series, note=note)
