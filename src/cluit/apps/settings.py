@@ -28,8 +28,8 @@ class TrainSettings:
     """How a run is trained. What is trained is the method's own configuration."""
 
     recipe: str | None = None
-    """Settings to begin with: paper, paper-afhq, paper-celeba, small, small-64 or ablation; by default one that
-    this machine can train."""
+    """Settings to begin with: paper, paper-afhq, paper-celeba, small, small-64 or ablation; by default one
+    that this machine can train."""
     method: str = "cluit"
     """What to train."""
     data: str | None = None
