@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from zlib import crc32
 
 from cluit.core.errors import UserError
@@ -15,6 +15,7 @@ from cluit.core.errors import UserError
 STRAYS = ".*.tmp"
 """What a killed writer may leave behind, as a glob pattern."""
 
+LOCK = "lock"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -63,6 +64,40 @@ def whole_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         advice = "free some space" if error.errno in FULL else "choose another folder"
         raise UserError(f"cannot write to {out}: {error.strerror or error}; {advice}") from error
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent``, an existing one, that goes with this context.
+
+    What a killed process has left there goes when the next one comes: in each folder its process locks a
+    file, and a lock ends with its process. UserError where the disk refuses.
+    """
+    with disk_errors(parent), (parent / LOCK).open("w") as gate:
+        _lock(gate, wait=True)  # until another is through with this: a folder is born locked
+        for held in parent.glob(f"*/{LOCK}"):
+            with suppress(OSError), held.open("r+") as file:
+                if _lock(file):
+                    shutil.rmtree(held.parent)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        own = (folder / LOCK).open("w")
+        _lock(own)
+    with own:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(file: IO[str], wait: bool = False) -> bool:
+    """Whether the file is now this process's; False too on a disk that knows no locks."""
+    import fcntl  # which Windows lacks: whoever only reads models needs none
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:
