@@ -87,6 +87,14 @@ def ranks(codes: Tensor, query: Tensor, target: Tensor) -> Tensor:
     return place
 
 
+def recall(found: Tensor, exact: Tensor) -> float:
+    """The share of true neighbours that an approximate search finds, over all queries.
+
+    found, exact: (Q, k), indices of each query's neighbours, in any order.
+    """
+    return (found[:, :, None] == exact[:, None]).any(dim=1).float().mean().item()
+
+
 class ApproximateIndex:
     """A graph through the codes (HNSW; Malkov & Yashunin, 2018), by faiss: for millions of them.
 

@@ -1,6 +1,5 @@
 """`cluit ablate`: the paper's ablations as runs that differ in one thing, scored alike (Tables 2 and 3)."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cluit.apps import ablate_page
+from cluit.apps import ablate_page, report
 from cluit.apps.ablation_figure import strategies
 from cluit.apps.ablation_runs import SEEDS, Name, Planned, Row, plan
 from cluit.apps.ablation_scores import Scorer
@@ -45,10 +44,10 @@ def ablate(
     base = next(run for run in runs if rows[run.row].base)
     scorer = Scorer(base.settings, None if oracle is None else Path(oracle), features)
     outcomes = train_and_score(runs, [row.title for row in rows], scorer, console)
-    asked = {"seeds": seeds, "oracle": oracle, "features": features, "config": config, **given}
+    asked = {"out": folder, "seeds": seeds, "oracle": oracle, "features": features, "config": config, **given}
     record = {
         "name": name,
-        "command": command_line(name, str(data), folder, asked),
+        "command": report.command_line(["ablate", name, data], asked),
         "settings": base.settings.flat(),
         "seeds": list(dict.fromkeys(run.seed for run in runs)),
         "machine": describe(scorer.examiner.device),
@@ -100,15 +99,3 @@ def write(
         sheet = strategies(scorer, [row.title for row in rows], outcomes)
         write_picture(folder / "match.png", sheet)
     ablate_page.write(folder, record, outcomes, sheet)
-
-
-def command_line(name: str, data: str, out: Path, asked: Mapping[str, Any]) -> str:
-    """What gives the same table."""
-    words = ["cluit", "ablate", name, data, "--out", str(out)]
-    for setting, value in asked.items():
-        flag = setting.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            words += [f"--{flag}", str(value)]
-    return shlex.join(words)

@@ -26,14 +26,14 @@ from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.features import open_features
 from cluit.evaluation.oracle import load_oracle
 from cluit.evaluation.protocol import random_pairs
-from cluit.evaluation.reader import POSE, FaceReader, true_pose
+from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.tally import Tally
-from cluit.evaluation.truth import correlation
+from cluit.evaluation.truth import pose_correlations
 
 SCORES = "scores.json"
 SOURCES, EACH, SEED = 250, 10, 0
 """Held-out sources, references of each, and the seed of both: the same pairs for every run."""
-POSES = ("position", "scale", "tilt", "turn")
+POSES = ("position", "scale", "tilt", "turn")  # by the names of `pose_correlations`
 OF_REFERENCE = "reference_"  # before the name of a pose: how far the output follows the reference's
 BATCH = 64
 
@@ -98,16 +98,15 @@ class Scorer:
         examiner = replace(self.examiner, translator=translator.to(self.examiner.device))
         work = Examination(examiner, self.known, self.sources, self.references, SEED)
         with crew(examiner, lambda: examiner, processes=1) as ask:
-            table = work.look(0, self.digest, ask, Clock())
-            crowds = work.real_crowds(table, Clock())
-            tally = work.judge(table, crowds, ask, Clock(), lambda more: None)[MODEL]
-        found = work.scores(tally, crowds)
-        distance = found["networks"][self.network]
-        mean, oracle, truth = distance["mean_class_frechet"], found["oracle"], found["truth"] or {}
+            found = work.examine([self.digest], ask, Clock())
+        tally = found.tallies[MODEL]
+        scores = work.scores(tally, found.real)
+        distance = scores["networks"][self.network]
+        mean, oracle, truth = distance["mean_class_frechet"], scores["oracle"], scores["truth"] or {}
         return {
             **({"frechet": distance["frechet"]} if mean is None else {"mean_class_frechet": mean}),
             **({} if oracle is None else {"accuracy": oracle["accuracy"]}),
-            "structure_kept": found["structure_kept"],
+            "structure_kept": scores["structure_kept"],
             **{name: truth[name] for name in COLUMNS if name in truth},
             **self.follows_reference(tally),
         }
@@ -125,15 +124,12 @@ class Scorer:
         return own["accuracy"] if own else None
 
     def follows_reference(self, tally: Tally) -> dict[str, float]:
-        """On portraits, how far each part of the pose that the reader sees is that of the reference: its
-        correlation over all pairs, as `summary` takes that with the source's."""
+        """On portraits, the `pose_correlations` of the outputs, over all pairs, with their references."""
         pictures = self.examiner.sets[0]
         if not isinstance(pictures, Portraits) or (truth := tally.truth) is None:
             return {}
-        wanted = true_pose(pictures.structure[self.references.flatten()])
-        follows = dict(zip(POSE, map(correlation, truth.pose.T, wanted.T), strict=True))
-        follows["position"] = (follows["x"] + follows["y"]) / 2
-        return {OF_REFERENCE + name: follows[name] for name in POSES}
+        follows = pose_correlations(truth.pose, pictures.structure[self.references.flatten()])
+        return {OF_REFERENCE + name: value for name, value in follows.items()}
 
 
 def fingerprint(state: dict[str, torch.Tensor]) -> str:

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cluit.analysis.extras import needs
-from cluit.analysis.neighbours import ApproximateIndex, nearest
-from cluit.apps.evaluate import peak_memory
+from cluit.analysis.neighbours import ApproximateIndex, nearest, recall
 from cluit.apps.gallery import progress
 from cluit.core.errors import UserError
-from cluit.core.machine import describe
+from cluit.core.machine import describe, peak_memory
 
 K = 10
 FREEDOMS = 16  # directions in which the codes vary freely
@@ -48,7 +47,7 @@ def bench_search(*, codes: int = 1_000_000, dim: int = 128, queries: int = 1000,
         "code_bytes": known.nbytes,
         "approximate_queries_per_second": queries / (searched - built),
         "exact_queries_per_second": queries / (compared - searched),
-        "recall_at_10": (near[:, :, None] == exact[:, None]).any(dim=2).float().mean().item(),
+        "recall_at_10": recall(near, exact),
         "peak_memory": peak_memory(torch.device("cpu")),
     }
     print(codec.dumps(record, indent=2) if json else told(record))

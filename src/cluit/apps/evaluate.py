@@ -5,9 +5,6 @@ outputs are judged block by block and added up.
 """
 
 import inspect
-import shlex
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,20 +15,19 @@ from typing import Any
 
 import torch
 
-from cluit.apps import evaluate_page, failures
+from cluit.apps import evaluate_page, failures, report
 from cluit.apps.crew import crew
 from cluit.apps.evaluation_set import EvaluationSet, Known
-from cluit.apps.examination import ORACLE, Examination, Job
+from cluit.apps.examination import ORACLE, Examination, Findings, Job
 from cluit.apps.gallery import free_folder, progress
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
-from cluit.core.files import disk_errors
-from cluit.core.machine import describe
+from cluit.core.files import disk_errors, scratch_folder
+from cluit.core.machine import describe, peak_memory
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import listed
 from cluit.evaluation.cache import cache_folder, content
 from cluit.evaluation.clock import Clock
-from cluit.evaluation.crowd import Crowd
 from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.features import EfficientNetLite0
 from cluit.evaluation.pixels import Pixels, decode_once
@@ -74,22 +70,17 @@ def evaluate(
     )  # fmt: skip
     examiner, clock = job.examiner(), Clock()
     opened = job.open(examiner.translator.image_size)
-    with ended_by_sigterm(), tempfile.TemporaryDirectory(dir=cache_folder("pixels")) as place:
-        sets, digests = decode_all(opened, Path(place), clock)
+    with ended_by_sigterm(), scratch_folder(cache_folder("pixels")) as place:
+        sets, digests = decode_all(opened, place, clock)
         known = EvaluationSet.of(opened, examiner.oracle, None if attributes is None else Path(attributes))
         chosen = choose(known.names, pairs, each, seed, limit)
         examiner = replace(examiner, sets=[one or own for one, own in zip(sets, opened, strict=True)])
         work = Examination(examiner, known, *chosen.numbers(known.names), seed)
-        with (
-            crew(examiner, partial(job.examiner, sets), workers) as ask,
-            bar(len(work.sources)) as advance,
-        ):
-            tables = [work.look(which, digest, ask, clock) for which, digest in enumerate(digests)]
-            crowds = work.real_crowds(tables[-1], clock)
-            tallies = work.judge(tables[0], crowds, ask, clock, advance)
-        with clock.running("distances", range(len(tallies) * work.references.numel())):
-            scores = {name: work.scores(tally, crowds) for name, tally in tallies.items()}
-        made = tallies[MODEL]
+        making = partial(job.examiner, sets)
+        with crew(examiner, making, workers) as ask, bar(len(work.sources)) as advance:
+            found = work.examine(digests, ask, clock, advance)
+        with clock.running("distances", range(len(found.tallies) * work.references.numel())):
+            scores = {name: work.scores(tally, found.real) for name, tally in found.tallies.items()}
         record = {
             "command": command_line(settings),
             "settings": {**settings, "features": job.features},
@@ -98,10 +89,11 @@ def evaluate(
             "networks": {network.name: network.dim for network in examiner.networks},
             "oracle": oracle_record(examiner),
             "scores": scores,
-            "notes": [*known.notes, *rare_classes(work, crowds, made), *small_sets(work, crowds, made)],
+            "notes": [*known.notes, *rare_classes(work, found), *small_sets(work, found)],
             "timings": timings(clock, time.perf_counter() - began, examiner.device),
         }
-        write(folder, record, chosen, failures.Shown(work, tables[0].styles[work.references]), made)
+        shown = failures.Shown(work, found.table.styles[work.references])
+        write(folder, record, chosen, shown, found.tallies[MODEL])
     print(f"page: {(folder / PAGE).resolve()}")
     return record
 
@@ -149,18 +141,8 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 def command_line(settings: Mapping[str, Any]) -> str:
     """What gives the same scores: all settings that are not the defaults."""
     defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
-    words = ["cluit", "evaluate", str(settings["model"])]
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        if name == "model" or value == defaults[name]:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, list | tuple):
-            words += [f"--{flag}", *map(str, value)]
-        else:
-            words += [f"--{flag}", str(value)]
-    return shlex.join(words)
+    changed = {name: value for name, value in settings.items() if name != "model" and value != defaults[name]}
+    return report.command_line(["evaluate", settings["model"]], changed)
 
 
 @contextmanager
@@ -185,22 +167,25 @@ def oracle_record(examiner: Examiner) -> dict[str, Any] | None:
     }
 
 
-def rare_classes(work: Examination, real: Sequence[Crowd], made: Tally) -> list[str]:
+def rare_classes(work: Examination, found: Findings) -> list[str]:
     """A warning where the mean by class is not one of all classes."""
-    pairs = zip(work.classes, real[0].classes, made.crowds[0].classes, strict=False)
+    made = found.tallies[MODEL].crowds[0]
+    # without labels there is one crowd of all, and no class that could be rare
+    pairs = zip(work.classes, found.real[0].classes, made.classes, strict=False)
     rare = [name for name, p, q in pairs if min(p.count, q.count) < 2]
     if not rare:
         return []
     return [
         f"No Fréchet distance of {listed(rare)}, which fewer than two real pictures or outputs show; "
-        "means by class are without."
+        "means by class leave that out."
     ]
 
 
-def small_sets(work: Examination, real: Sequence[Crowd], made: Tally) -> list[str]:
+def small_sets(work: Examination, found: Findings) -> list[str]:
     """A warning for each network that has more features than there are pictures to tell them from."""
     warnings = []
-    for network, crowd, outputs in zip(work.examiner.networks, real, made.crowds, strict=True):
+    made = found.tallies[MODEL].crowds
+    for network, crowd, outputs in zip(work.examiner.networks, found.real, made, strict=True):
         counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
         if min(counts) <= network.dim:
             warnings.append(
@@ -221,17 +206,3 @@ def timings(clock: Clock, wall: float, device: torch.device) -> dict[str, Any]:
         for phase, (pictures, seconds) in clock.phases.items()
     }
     return {"phases": phases, "wall": wall, "peak_memory": peak_memory(device)}
-
-
-def peak_memory(device: torch.device) -> dict[str, int]:
-    """Bytes at most: of this process, of the largest of its children, and on a CUDA device."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return {}
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = {
-        "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-        "largest_worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit,
-    }
-    return peak | ({"cuda": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {})

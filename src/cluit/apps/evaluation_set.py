@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cluit.apps.pictures import PORTRAITS, names_of
 from cluit.core.errors import UserError
 from cluit.data.attributes import attribute_labels, portrait_attributes
 from cluit.data.folder import ImageFolder
@@ -13,7 +14,6 @@ from cluit.data.labels import Labels, class_labels
 from cluit.data.portraits import Portraits
 from cluit.evaluation.oracle import Oracle
 
-PORTRAITS = "portraits"
 PORTRAITS_COUNT = 1000  # of the test split
 
 Known = ImageFolder | Portraits
@@ -24,13 +24,6 @@ def open_pictures(place: str, size: int) -> Known:
     if place == PORTRAITS:
         return Portraits(PORTRAITS_COUNT, size, split="test")
     return ImageFolder(place, size, cache_bytes=0)
-
-
-def names_of(pictures: Known) -> list[str]:
-    """Of a folder's pictures their places in it, of portraits what `cluit data portraits` calls them."""
-    if isinstance(pictures, ImageFolder):
-        return [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
-    return [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cluit.apps.api import load
 from cluit.apps.crew import Ask
-from cluit.apps.evaluation_set import PORTRAITS, EvaluationSet, Known, open_pictures
+from cluit.apps.evaluation_set import EvaluationSet, Known, open_pictures
+from cluit.apps.pictures import PORTRAITS
 from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
@@ -93,6 +94,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What all pictures and all pairs come to."""
+
+    table: Table
+    """Of the test pictures."""
+    real: list[Crowd]
+    """The real pictures under each network."""
+    tallies: dict[str, Tally]
+    """Every answer by name, the model's first."""
+
+
+@dataclass(frozen=True)
 class Examination:
     """Who examines which pairs of which pictures."""
 
@@ -123,6 +136,21 @@ class Examination:
     def crowd(self, network: int, count: int) -> Crowd:
         """An empty one, for so many pictures."""
         return Crowd(count, self.examiner.networks[network].dim, max(1, len(self.classes)), self.seed)
+
+    def examine(
+        self,
+        digests: Sequence[str],
+        ask: Ask,
+        clock: Clock,
+        progress: Callable[[int], None] = lambda more: None,
+    ) -> Findings:
+        """All pictures and all pairs.
+
+        digests: of each set's `content`. progress: called with how many more sources are done.
+        """
+        tables = [self.look(which, digest, ask, clock) for which, digest in enumerate(digests)]
+        real = self.real_crowds(tables[-1], clock)
+        return Findings(tables[0], real, self.judge(tables[0], real, ask, clock, progress))
 
     def look(self, which: int, digest: str, ask: Ask, clock: Clock) -> Table:
         """At all pictures of set ``which``, once; features that the cache has are not computed again.
@@ -166,7 +194,7 @@ class Examination:
     ) -> dict[str, Tally]:
         """Paint and judge all pairs, block by block: what each answer comes to, by name.
 
-        table: of the test pictures. progress: called with how many more sources are done.
+        table: of the test pictures. progress: as of `examine`.
         """
         tallies = dict[str, Tally]()
         blocks = list(

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from cluit.apps.api import Painter
-from cluit.apps.pictures import PORTRAITS, shuffled
+from cluit.apps.pictures import PORTRAITS, names_of, shuffled
 from cluit.core.errors import UserError
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
@@ -32,10 +32,7 @@ class Gallery:
         self.pictures = pictures
         self.classes: list[str] = pictures.classes if len(pictures.classes) > 1 else []
         self.labels = torch.tensor(pictures.labels)
-        if isinstance(pictures, ImageFolder):
-            self.names = [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
-        else:
-            self.names = [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
+        self.names = names_of(pictures)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -67,7 +67,7 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
             return Data(whole, Portraits(HELD_OUT_MOST, size, split="test"), fingerprint)
     elif isinstance(data, str | Path):
         whole = folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
-        names = "\n".join(path.relative_to(folder.root).as_posix() for path in folder.paths)
+        names = "\n".join(names_of(folder))
         digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
         fingerprint, folders = f"{len(folder)} files {digest}", (folder,)
     else:
@@ -83,6 +83,13 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
     # Held out pictures stay shuffled: the first few, which grids show, should not all be of one subfolder.
     held_out, rest = Share(whole, order[:count]), Share(whole, sorted(order[count:]))
     return Data(rest, held_out, fingerprint, folders)
+
+
+def names_of(pictures: ImageFolder | Portraits) -> list[str]:
+    """Of a folder's pictures their places in it, of portraits what `cluit data portraits` calls them."""
+    if isinstance(pictures, ImageFolder):
+        return [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
+    return [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
 
 
 def shuffled(count: int) -> list[int]:

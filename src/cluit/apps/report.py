@@ -10,6 +10,7 @@ import json
 import math
 import platform
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -61,6 +62,23 @@ def command(line: str) -> Html:
         word.replace(inner, place(inner)) if (inner := word.strip("'")) else word for word in words
     )
     return Html(f"<pre><code>{escape(told)}</code></pre>")
+
+
+def command_line(words: Sequence[object], flags: Mapping[str, object]) -> str:
+    """A line for a shell: ``cluit``, the words and the flags.
+
+    None and empty lists are left out, True and False are --flag and --no-flag, a list is one flag.
+    """
+    line = ["cluit", *map(str, words)]
+    for name, value in flags.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list | tuple):
+            line += [f"--{flag}", *map(str, value)] if value else []
+        elif value is not None:
+            line += [f"--{flag}", str(value)]
+    return shlex.join(line)
 
 
 def row(*parts: Html) -> Html:

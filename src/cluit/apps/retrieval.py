@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,16 +14,14 @@ from cluit.apps.gallery import Gallery
 from cluit.core.errors import UserError
 from cluit.core.images import to_unit
 from cluit.data.portraits import Portraits, draw
-from cluit.evaluation.features import EfficientNetLite0, Features, open_features
+from cluit.evaluation.features import EfficientNetLite0, Features, open_features, vectors_of
 
 K = 10  # of precision@10
 MOST = 2000  # pictures that are compared with one another; a larger folder is sampled
 PIXELS = 64  # side at which raw pixels are compared, at most
 PROBES = 200  # styles looked for in another pose
 
-AT_ONCE = 64
 CODES = "style codes"
-
 
 Represent = Callable[[Tensor], Tensor]
 """uint8 (N, 3, S, S) -> (N, D): what pictures are compared by."""
@@ -37,14 +36,6 @@ def open_baseline(wanted: str | None, device: torch.device) -> Features:
     except UserError as error:
         print(f"{error}; the baseline is an untrained network", file=sys.stderr)
         return open_features("random", device)
-
-
-def network_way(network: Features, device: torch.device) -> Represent:
-    @torch.inference_mode()
-    def features(pixels: Tensor) -> Tensor:
-        return torch.cat([network(to_unit(part.to(device))).cpu() for part in pixels.split(AT_ONCE)])
-
-    return features
 
 
 def raw_pixels(pixels: Tensor) -> Tensor:
@@ -62,9 +53,9 @@ class Compared:
         self, painter: Painter, gallery: Gallery, names: Sequence[str], codes: Tensor, network: Features
     ) -> None:
         """names, codes: of all pictures that can be read, (N,) and (N, S). network: a baseline."""
-        device = painter.device
-        others = {"raw pixels": raw_pixels, f"{network.name} features": network_way(network, device)}
-        self.ways: dict[str, Represent] = {CODES: lambda pixels: painter.styles(list(pixels)).cpu(), **others}
+        seen = partial(vectors_of, network, device=painter.device)
+        others: dict[str, Represent] = {"raw pixels": raw_pixels, f"{network.name} features": seen}
+        self.ways = {CODES: lambda pixels: painter.styles(list(pixels)).cpu(), **others}
         row = {name: number for number, name in enumerate(names)}
         numbers, parts = list[int](), {name: list[Tensor]() for name in others}
         for readable, pixels in gallery.batches(gallery.sample(MOST), "comparing with baselines"):

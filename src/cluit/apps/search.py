@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cluit.analysis.extras import needs
-from cluit.analysis.neighbours import ApproximateIndex, nearest, require_count
+from cluit.analysis.neighbours import ApproximateIndex, nearest, recall, require_count
 from cluit.apps import report, retrieval
 from cluit.apps.api import Painter, as_square, load
 from cluit.apps.code_index import CodeIndex, codes_of
@@ -182,7 +182,7 @@ def agreement(codes: Tensor, graph: ApproximateIndex, k: int) -> float:
     some = codes[:: -(-len(codes) // CHECKED)]
     _, exact = nearest(codes, some, k)
     _, found = graph.nearest(some, k)
-    return (found[:, :, None] == exact[:, None]).any(dim=2).float().mean().item()
+    return recall(found, exact)
 
 
 def score(compared: retrieval.Compared, gallery: Gallery) -> dict[str, Any]:

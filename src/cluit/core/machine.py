@@ -1,6 +1,7 @@
 """What this machine can do, asked rather than assumed."""
 
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -69,3 +70,17 @@ def cpu_model() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes at most: of this process, of the largest of its children, and on a CUDA device."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    peak = {
+        "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "largest_worker": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit,
+    }
+    return peak | ({"cuda": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {})

@@ -4,7 +4,7 @@ Each call is a function of its arguments alone and nothing is added up here, so 
 work among any number of examiners.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from cluit.core.types import Translator
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 from cluit.evaluation.clock import Clock, Spent
-from cluit.evaluation.features import Features
+from cluit.evaluation.features import Features, vectors_of
 from cluit.evaluation.oracle import Oracle, OracleFeatures
 from cluit.evaluation.pixels import Pixels
 from cluit.evaluation.protocol import structure_codes, style_codes, translations
@@ -25,7 +25,6 @@ from cluit.evaluation.structure import structure_kept
 from cluit.evaluation.truth import Measured, TruthSet, measure, trivial_answers
 
 MODEL, TRUTH = "model", "true translation"
-AT_ONCE = 64  # pictures looked at together, at most
 LOOKED_UP = ("source", "reference")
 """Answers that are test pictures themselves: their features are known already."""
 
@@ -154,23 +153,21 @@ class Examiner:
         clock: Clock,
         ask_oracle: bool = True,
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Features (N, D) under each network, and what the oracle says (N, C): of its own features, where
-        they are among these. what: the pictures are, for the clock."""
+        """Features (N, D) under each network, and the oracle's logits (N, C), None where it is not asked.
+
+        An oracle whose own features are among these is not run again. what: the pictures are, for the clock.
+        """
         features, logits = list[Tensor](), None
         ask = self.oracle if ask_oracle else None
         for network in networks:
             with clock.running(f"features of {what}: {network.name}", pictures):
-                features.append(self._in_parts(network, pictures))
+                features.append(vectors_of(network, pictures, self.device))
                 if ask is not None and isinstance(network, OracleFeatures) and network.oracle is ask:
                     logits = ask.logits_of(features[-1].to(self.device)).cpu()
         if ask is not None and logits is None:
             with clock.running(f"oracle on {what}", pictures):
-                logits = self._in_parts(ask.logits, pictures)
+                logits = vectors_of(ask.logits, pictures, self.device)
         return features, logits
-
-    def _in_parts(self, network: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-        parts = [network(to_unit(part.to(self.device))).float().cpu() for part in pictures.split(AT_ONCE)]
-        return torch.cat(parts)
 
     def _truth(self, sources: Tensor, references: Tensor, clock: Clock) -> TruthSet | None:
         portraits = self.sets[0]

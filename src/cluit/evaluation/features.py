@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file
+from cluit.core.images import to_unit
 from cluit.evaluation.cache import cache_folder
 from cluit.evaluation.realism import RandomFeatures
 
@@ -154,6 +155,18 @@ def in_parts(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """``function`` of some pictures at a time, as many as suit the device."""
     at_once = AT_ONCE.get(images.device.type, AT_ONCE_ELSEWHERE)
     return torch.cat([function(part) for part in images.split(at_once)])
+
+
+@torch.inference_mode()
+def vectors_of(
+    network: Callable[[Tensor], Tensor], pictures: Tensor, device: torch.device, at_once: int = 64
+) -> Tensor:
+    """What a network on ``device`` makes of pictures, ``at_once`` at a time.
+
+    pictures: uint8 (N, 3, H, W). Returns float32 (N, D), on the CPU.
+    """
+    parts = pictures.split(at_once)
+    return torch.cat([network(to_unit(part.to(device))).float().cpu() for part in parts])
 
 
 def open_features(wanted: str, device: str | torch.device = "cpu") -> Features:

@@ -64,17 +64,22 @@ def summary(measured: Measured, structure: Structure, source_style: Style, style
     """
     face, background = measured.face_pixels.sum(), measured.background_pixels.sum()
     face_error, background_error = measured.face_error.sum(), measured.background_error.sum()
-    follows = dict(zip(POSE, map(correlation, measured.pose.T, true_pose(structure).T), strict=True))
     return {
         "mae_face": (face_error / face).item(),
         "mae_background": (background_error / background).item(),
         "mae": ((face_error + background_error) / (face + background)).item(),
         "ssim_face": (measured.face_similarity.sum() / face).item(),
-        "position": (follows.pop("x") + follows.pop("y")) / 2,
-        **follows,
+        **pose_correlations(measured.pose, structure),
         "species": (measured.species == style.species).float().mean().item(),
         "species_of_source": (measured.species == source_style.species).float().mean().item(),
     }
+
+
+def pose_correlations(pose: Tensor, structure: Structure) -> dict[str, float]:
+    """How closely N poses follow those of ``structure``, by part: position (the mean of x and y), scale, tilt
+    and turn. pose: (N, 5), as the face reader sees it."""
+    follows = dict(zip(POSE, map(correlation, pose.T, true_pose(structure).T), strict=True))
+    return {"position": (follows.pop("x") + follows.pop("y")) / 2, **follows}
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
