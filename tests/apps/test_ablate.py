@@ -16,8 +16,8 @@ from torch import Tensor
 from cluit.apps import ablation_scores, commands, evaluation_set, pictures, truths
 from cluit.apps.ablate import ablate, train_and_score
 from cluit.apps.ablate_page import document, markdown, sweep
-from cluit.apps.ablation_runs import Planned, plan, rows_of
-from cluit.apps.ablation_scores import SCORES, Scorer
+from cluit.apps.ablation_runs import Name, Planned, plan, rows_of
+from cluit.apps.ablation_scores import SCORES, Scorer, kept_scores
 from cluit.apps.ablation_table import Outcome, comparison, ordering, summaries
 from cluit.apps.thumbnails import GAP, LINE, SIDE
 from cluit.core.errors import UserError
@@ -39,12 +39,12 @@ SHARED = "color+affine-crop0.125-patches4-cycle5-gamma0.5-seed0"
 def few_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(evaluation_set, "PORTRAITS_COUNT", 40)
-        patch.setattr(pictures, "HELD_OUT_MOST", 8)
+        patch.setattr(evaluation_set, "PORTRAITS_COUNT", 24)
+        patch.setattr(pictures, "HELD_OUT_MOST", 4)
         for name, count in (("PAIRS", 4), ("PROBED", 12), ("PROBED_TEST", 12)):
             patch.setattr(truths, name, count)
-        patch.setattr(ablation_scores, "SOURCES", 20)
-        patch.setattr(ablation_scores, "EACH", 3)
+        patch.setattr(ablation_scores, "SOURCES", 6)
+        patch.setattr(ablation_scores, "EACH", 2)
         yield
 
 
@@ -64,13 +64,14 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return Scorer(first_row(tmp_path_factory.mktemp("nothing")).settings, None, "random")
 
 
-def test_what_two_ablations_share_is_trained_and_scored_once(match: tuple[Path, Any], tmp_path: Path) -> None:
-    out = Path(shutil.copytree(match[0], tmp_path / "out"))
-    kept = {path: path.stat().st_mtime_ns for path in (out / "runs" / SHARED).rglob("*") if path.is_file()}
-    record = ablate("augmentation", "portraits", out=out, seeds=1, features="random", **TINY)
-    assert len(list((out / "runs").iterdir())) == 8 + 3
-    assert record["rows"][1]["runs"][0]["folder"] == SHARED
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+def test_what_two_ablations_share_is_trained_and_scored_once(match: tuple[Path, Any], scorer: Scorer) -> None:
+    _, runs = plan("augmentation", "portraits", match[0], 1, TINY)
+    assert [run.finished for run in runs] == [False, True, False, False]
+    assert runs[1].folder.name == SHARED
+    kept = {path: path.stat().st_mtime_ns for path in runs[1].folder.rglob("*")}
+    (outcome,) = train_and_score([runs[1]], ["shared"], scorer, run_console())
+    assert outcome.scores == json.loads((runs[1].folder / SCORES).read_text())["scores"]
+    assert {path: path.stat().st_mtime_ns for path in runs[1].folder.rglob("*")} == kept
 
 
 def test_the_same_again_trains_and_scores_nothing_and_says_the_same(match: tuple[Path, Any]) -> None:
@@ -152,18 +153,49 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("data", "settings", "said"),
+    ("name", "data", "settings", "said"),
     [
-        ("portraits", {"patches": 2}, "varies patches by itself"),
-        ("portraits", {"minutes": 3.0}, "give --steps"),
-        ("pictures", {}, "add --held-out"),
+        ("match", "portraits", {"patches": 2}, "varies patches by itself"),
+        ("match", "portraits", {"minutes": 3.0}, "give --steps"),
+        ("match", "pictures", {}, "add --held-out"),
+        ("weights", "portraits", {"cycle_weight": 0}, "give both above 0"),
     ],
 )
 def test_what_an_ablation_cannot_have_is_refused(
-    data: str, settings: dict[str, Any], said: str, tmp_path: Path
+    name: Name, data: str, settings: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=said):
-        plan("match", data, tmp_path, 1, settings)
+        plan(name, data, tmp_path, 1, settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"question": {"seed": 0}}', '{"question": {"seed": 1}, "scores": {}}']
+)
+def test_a_file_of_scores_that_answers_something_else_is_nobodys_answer(text: str, tmp_path: Path) -> None:
+    (tmp_path / SCORES).write_text(text)
+    assert kept_scores(tmp_path / SCORES, {"seed": 0}) is None
+
+
+def test_a_model_that_does_not_say_how_long_it_learned_is_one_sentence(
+    match: tuple[Path, Any], tmp_path: Path
+) -> None:
+    run = first_row(tmp_path)
+    shutil.copytree(match[0] / "runs" / run.folder.name, run.folder)
+    card = run.folder / "model" / "model.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "steps": None}))
+    with pytest.raises(UserError, match="does not say after how many steps"):
+        run.check()
+
+
+def test_a_failure_without_words_is_a_failure(
+    scorer: Scorer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(run: Planned) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(Planned, "train", fail)
+    (outcome,) = train_and_score([first_row(tmp_path)], ["full image"], scorer, run_console())
+    assert outcome.failure == "RuntimeError"
 
 
 def test_page_json_and_tables_hold_every_row(match: tuple[Path, Any]) -> None:
@@ -208,7 +240,11 @@ class ReturnReference(Translator):
         return style.view(-1, 3, 32, 32)
 
 
-def test_who_returns_the_reference_has_its_pose_and_not_the_sources(scorer: Scorer) -> None:
+def test_who_returns_the_reference_has_its_pose_and_not_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation_scores, "SOURCES", 24)
+    scorer = Scorer(first_row(tmp_path).settings, None, "random")
     found = scorer.judged(ReturnReference())
     for pose in ("position", "scale", "tilt", "turn"):
         assert found[f"reference_{pose}"] > 0.9

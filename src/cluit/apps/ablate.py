@@ -83,8 +83,9 @@ def train_and_score(
                 run.train()
             outcomes.append(Outcome(run, scorer.scores(run)))
         except (UserError, RuntimeError, OSError) as error:
-            outcomes.append(Outcome(run, {}, " ".join(str(error).split())))
-            console.print(f"{run.folder} failed: {outcomes[-1].failure}", highlight=False)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            outcomes.append(Outcome(run, {}, reason))
+            console.print(f"{run.folder} failed: {reason}", highlight=False)
         if new:
             spent.append(time.monotonic() - began)
     return outcomes

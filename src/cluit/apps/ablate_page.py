@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from cluit.apps import report
+from cluit.apps.ablation_runs import SWEPT
 from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.ablation_table import (
     QUALITY,
@@ -148,10 +149,7 @@ def sweeps(record: Mapping[str, Any]) -> list[Html]:
     return [
         curves(
             title,
-            {
-                letter: sweep(record, setting, name)
-                for letter, setting in (("λ of the cycle", "cycle_weight"), ("γ of R1", "r1_gamma"))
-            },
+            {called: sweep(record, setting, name) for setting, called in SWEPT.items()},
             x_label="log₂ of the multiple of the base's",
         )
         for name, title in wanted.items()

@@ -1,32 +1,30 @@
 """What an ablation trains: rows, and for each row and seed an ordinary run whose folder its settings name."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cluit.apps.pictures import PORTRAITS
-from cluit.apps.settings import Settings, checked, layered, listed, read_settings
+from cluit.apps.settings import CHANGEABLE, Settings, checked, layered, listed, read_settings
 from cluit.apps.train import absolute, train
 from cluit.core.errors import UserError
 from cluit.engine.run import SETTINGS, require_claimable
-from cluit.export import weights
+from cluit.export.weights import MODEL
 
 Name = Literal["augmentation", "match", "weights"]
 
 RECIPE = "ablation"
-FACTORS = (1 / 4, 4, 16)  # of the base's λ of the cycle and of its γ, one at a time
+FACTORS = (1 / 4, 4, 16)  # of the base's values of what is SWEPT, one at a time
 SEEDS: Mapping[Name, int] = {"augmentation": 3, "match": 3, "weights": 1}
 VARIED: Mapping[Name, Sequence[str]] = {
     "augmentation": ("augmentation", "crop_min"),
     "match": ("patches",),
     "weights": (),  # these are multiples of the base's
 }
-FREE = {
-    "steps", "minutes", "device", "precision", "cache", "workers", "tensorboard",
-    "log_every", "grid_every", "score_every", "save_every",
-}  # fmt: skip
+SWEPT = {"cycle_weight": "λ of the cycle", "r1_gamma": "γ of R1"}
+"""What the ablation ``weights`` varies, and what it is called, the paper's letter first."""
+FREE = {*CHANGEABLE} - {"data", "held_out"}
 """Settings that may differ from those of a run that is there: its steps and precision are looked at apart."""
 
 
@@ -46,12 +44,14 @@ class Row:
 def rows_of(name: Name, base: Any) -> list[Row]:
     """The rows of the paper's Table 2 or 3, or a sweep over two weights around those of ``base``.
 
-    base: CLUIT's configuration.
+    base: CLUIT's configuration. UserError where a weight of it has no multiples.
     """
     if name == "augmentation":
         return [
             Row("color, crop 0.125 to 1", views("color", 0.125), paper=(21.25, 0.949)),
-            Row("color+affine, crop 0.125 to 1", views("color+affine", 0.125), True, (17.84, 0.961)),
+            Row(
+                "color+affine, crop 0.125 to 1", views("color+affine", 0.125), base=True, paper=(17.84, 0.961)
+            ),
             Row("color+affine, crop 0.5 to 1", views("color+affine", 0.5), paper=(18.12, 0.966)),
             Row("color+affine, crop 0.9 to 1", views("color+affine", 0.9), paper=(20.71, 0.958)),
         ]
@@ -59,13 +59,15 @@ def rows_of(name: Name, base: Any) -> list[Row]:
         return [
             Row("full image", {"patches": 0}, paper=(19.08, 0.958)),
             Row("1 patch", {"patches": 1}, paper=(20.43, 0.93)),
-            Row("4 patches", {"patches": 4}, True, (17.84, 0.961)),
+            Row("4 patches", {"patches": 4}, base=True, paper=(17.84, 0.961)),
             Row("8 patches", {"patches": 8}, paper=(17.98, 0.964)),
         ]
+    if not all(getattr(base, setting) > 0 for setting in SWEPT):
+        raise UserError(f"the ablation weights takes multiples of {' and '.join(SWEPT)}; give both above 0")
     rows = [Row(f"λ {base.cycle_weight:g}, γ {base.r1_gamma:g}", {}, base=True)]
-    for setting, letter in (("cycle_weight", "λ"), ("r1_gamma", "γ")):
+    for setting, called in SWEPT.items():
         values = [getattr(base, setting) * factor for factor in FACTORS]
-        rows += [Row(f"{letter} {value:g}", {setting: value}) for value in values]
+        rows += [Row(f"{called[0]} {value:g}", {setting: value}) for value in values]
     return rows
 
 
@@ -85,12 +87,14 @@ class Planned:
 
     @property
     def done(self) -> int:
-        """Steps that the model in the folder has seen; 0 where there is none."""
-        try:
-            card = json.loads((self.folder / "model" / weights.CARD).read_bytes())
-        except FileNotFoundError:
+        """Steps that the model in the folder has seen; 0 where there is none. UserError for a broken one."""
+        model = self.folder / "model"
+        if not (model / MODEL.card).exists():
             return 0
-        return int(card["steps"])
+        steps = MODEL.read_card(model).get("steps")
+        if not isinstance(steps, int):
+            raise UserError(f"{model / MODEL.card} does not say after how many steps it was saved")
+        return steps
 
     @property
     def finished(self) -> bool:

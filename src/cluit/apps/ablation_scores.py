@@ -3,8 +3,10 @@
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,10 +34,10 @@ from cluit.evaluation.truth import pose_correlations
 
 SCORES = "scores.json"
 SOURCES, EACH, SEED = 250, 10, 0
-"""Held-out sources, references of each, and the seed of both: the same pairs for every run."""
+"""Held-out sources and references of each, at most, and the seed of both: the same pairs for every run."""
 POSES = ("position", "scale", "tilt", "turn")  # by the names of `pose_correlations`
 OF_REFERENCE = "reference_"  # before the name of a pose: how far the output follows the reference's
-BATCH = 64
+BATCH = 64  # pictures painted together
 
 
 class Scorer:
@@ -76,7 +78,7 @@ class Scorer:
             "each": each,
             "seed": SEED,
             "features": network.name,
-            "oracle": judge and judge.name,
+            "oracle": None if judge is None else judge.name,
             "oracle_weights": None if judge is None else fingerprint(judge.state_dict()),
         }
         """What the scores depend on beside the model."""
@@ -84,8 +86,8 @@ class Scorer:
     def scores(self, run: Planned) -> dict[str, float]:
         """Of a finished run; read from its folder where the same was asked before."""
         asked, kept = {**self.question, "steps": run.done}, run.folder / SCORES
-        if kept.exists() and (before := json.loads(kept.read_bytes()))["question"] == asked:
-            return dict(before["scores"])
+        if (before := kept_scores(kept, asked)) is not None:
+            return before
         began = time.perf_counter()
         found = self.judged(load(run.folder / "model").translator)
         record = {"question": asked, "scores": found, "seconds": time.perf_counter() - began}
@@ -120,8 +122,8 @@ class Scorer:
     def oracle_accuracy(self) -> float | None:
         """The oracle's own, on real test pictures, where it is known."""
         oracle = self.examiner.oracle
-        own = oracle and oracle.card.get("test")
-        return own["accuracy"] if own else None
+        own = None if oracle is None else oracle.card.get("test")
+        return own.get("accuracy") if own else None
 
     def follows_reference(self, tally: Tally) -> dict[str, float]:
         """On portraits, the `pose_correlations` of the outputs, over all pairs, with their references."""
@@ -130,6 +132,15 @@ class Scorer:
             return {}
         follows = pose_correlations(truth.pose, pictures.structure[self.references.flatten()])
         return {OF_REFERENCE + name: value for name, value in follows.items()}
+
+
+def kept_scores(path: Path, question: Mapping[str, Any]) -> dict[str, float] | None:
+    """What the file answers to this very question; None of any other file, or of none."""
+    try:
+        record = json.loads(path.read_bytes())
+        return dict(record["scores"]) if record["question"] == question else None
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
 
 
 def fingerprint(state: dict[str, torch.Tensor]) -> str:

@@ -67,7 +67,7 @@ def interpolate(
         "settings": {
             "model": str(model), "source": str(source), "references": list(map(str, references)),
             "frames": frames, "animation": film and str(film), "portraits": portraits,
-            "features": network.name, "precision": str(painter.dtype)[6:],
+            "features": network.name, "precision": str(painter.dtype).removeprefix("torch."),
         },
         "machine": describe(painter.device),
         "walk": judge.measure(pictures, first, frames, pose),

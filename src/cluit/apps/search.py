@@ -62,10 +62,7 @@ def search(
     index: a file that keeps the codes, see `code_index`. approximate: search by a graph, with faiss.
     features: the network of a baseline, see `open_features`. UserError for what the user can mend.
     """
-    if not 1 <= k <= MOST_SHOWN:
-        raise UserError(f"a search shows from 1 to {MOST_SHOWN} neighbours, not {k}; choose another --k")
-    if approximate:
-        needs("faiss", "an approximate search", "search")
+    refuse_unusable(k, approximate)
     folder, kept = free_folder(Path(out), PAGE, TWIN, SHEET), Path(index).expanduser() if index else None
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     pictures = [(Path(path), as_square(Path(path).expanduser(), painter.image_size)) for path in query]
@@ -78,33 +75,38 @@ def search(
         codes, reused = codes_of(painter, gallery, kept)
     graph = open_graph(codes, kept, clock) if approximate else None
     queries, found = ask(painter, gallery, codes, pictures, k, graph, clock)
+    told = [{"query": query.name, "nearest": near} for query, near in zip(queries, found, strict=True)]
     with clock.running("scores", codes.names):
         compared = retrieval.Compared(painter, gallery, codes.names, codes.codes, network)
-        scores = score(compared, gallery)
-        if graph is not None:
-            scores["approximate_recall"] = agreement(codes.codes, graph, k)
+        scores = score(compared, gallery) | agreement(codes.codes, graph, k)
 
     record: dict[str, Any] = {
         "settings": {
             "model": str(model), "data": str(data), "k": k, "index": kept and str(kept),
-            "approximate": approximate, "features": network.name, "precision": str(painter.dtype)[6:],
+            "approximate": approximate, "features": network.name,
+            "precision": str(painter.dtype).removeprefix("torch."),
         },
         "machine": describe(painter.device),
         "pictures": len(codes.names),
         "compared": len(compared.numbers),
         "index": "reused" if reused else "made",
-        "queries": [
-            {"query": query.name, "nearest": answer}
-            for query, answer in zip(queries, found, strict=True)
-        ],
+        "queries": told,
         "scores": scores,
         "seconds": {phase: spent.seconds for phase, spent in clock.phases.items()},
     }  # fmt: skip
-    rows = rows_of(record["queries"], [query.picture for query in queries], gallery)
+    rows = rows_of(told, [query.picture for query in queries], gallery)
     write_picture(folder / SHEET, sheet(rows))
     report.write(folder / PAGE, document(record, rows), record)
     print(*retrieval.sentences(scores), f"page: {(folder / PAGE).resolve()}", sep="\n")
     return record
+
+
+def refuse_unusable(k: int, approximate: bool) -> None:
+    """UserError for what cannot be searched for, before anything is loaded."""
+    if not 1 <= k <= MOST_SHOWN:
+        raise UserError(f"a search shows from 1 to {MOST_SHOWN} neighbours, not {k}; choose another --k")
+    if approximate:
+        needs("faiss", "an approximate search", "search")
 
 
 def ask(
@@ -177,12 +179,14 @@ def neighbours(
     return similarity.gather(1, order), found.gather(1, order)
 
 
-def agreement(codes: Tensor, graph: ApproximateIndex, k: int) -> float:
-    """The share of true neighbours that the graph finds, over some codes spread evenly over all."""
+def agreement(codes: Tensor, graph: ApproximateIndex | None, k: int) -> dict[str, float]:
+    """The graph's `recall` of the neighbours of some of the codes (N, S), spread evenly; none without one."""
+    if graph is None:
+        return {}
     some = codes[:: -(-len(codes) // CHECKED)]
     _, exact = nearest(codes, some, k)
     _, found = graph.nearest(some, k)
-    return recall(found, exact)
+    return {"approximate_recall": recall(found, exact)}
 
 
 def score(compared: retrieval.Compared, gallery: Gallery) -> dict[str, Any]:
