@@ -1,16 +1,12 @@
 """A saved oracle is the oracle, and nothing else passes for one."""
 
-import json
-import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from malformed import Harm, Trap, change_card, change_config, change_weights, truncate, without, write
 
 from cluit.core.errors import UserError
 from cluit.evaluation.oracle import Oracle, load_oracle, save_oracle
@@ -104,54 +100,16 @@ def test_what_describes_no_oracle_is_refused(wrong: dict[str, Any], sentence: st
         Oracle(**{"classes": ["cat", "dog"], **wrong})
 
 
-def change_config(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        card = json.loads((folder / "oracle.json").read_text())
-        card["config"] |= changes
-        (folder / "oracle.json").write_text(json.dumps(card))
-
-    return change
-
-
-def change_card(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        card = json.loads((folder / "oracle.json").read_text()) | changes
-        (folder / "oracle.json").write_text(json.dumps(card))
-
-    return change
-
-
-def change_weights(change: Callable[[dict[str, Tensor]], Any]) -> Callable[[Path], None]:
-    def harm(folder: Path) -> None:
-        tensors = load_file(folder / "oracle.safetensors")
-        change(tensors)
-        save_file(tensors, folder / "oracle.safetensors")
-
-    return harm
-
-
-def write(name: str, data: bytes) -> Callable[[Path], None]:
-    def harm(folder: Path) -> None:
-        (folder / name).write_bytes(data)
-
-    return harm
-
-
-def truncate(folder: Path) -> None:
-    data = (folder / "oracle.safetensors").read_bytes()
-    (folder / "oracle.safetensors").write_bytes(data[:-10])
-
-
 BIAS = "network.linear.bias"
 
 
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda folder: (folder / "oracle.json").unlink(), "is not an oracle"),
-        (lambda folder: (folder / "oracle.safetensors").unlink(), "is not an oracle"),
-        (write("oracle.json", b"{"), "not readable as JSON; save the oracle again"),
-        (write("oracle.json", b"[1]"), "does not describe an oracle"),
+        (without(".json"), "is not an oracle"),
+        (without(".safetensors"), "is not an oracle"),
+        (write(".json", b"{"), "not readable as JSON; save the oracle again"),
+        (write(".json", b"[1]"), "does not describe an oracle"),
         (change_card(format_version=2), "newer than this cluit knows"),
         (change_card(config=None), "has no config"),
         (change_config(more=1), "describes no oracle"),
@@ -172,12 +130,10 @@ BIAS = "network.linear.bias"
         (change_weights(lambda w: w[BIAS].fill_(float("nan"))), r"linear\.bias in .* is not finite"),
         (change_weights(lambda w: w.update({BIAS: w[BIAS].long()})), "is of type int64; save the oracle"),
         (truncate, "not a whole safetensors file"),
-        (write("oracle.safetensors", b"\xff" * 100), "not a whole safetensors file"),
+        (write(".safetensors", b"\xff" * 100), "not a whole safetensors file"),
     ],
 )
-def test_what_is_not_an_oracle_is_one_sentence(
-    folder: Path, harm: Callable[[Path], None], sentence: str
-) -> None:
+def test_what_is_not_an_oracle_is_one_sentence(folder: Path, harm: Harm, sentence: str) -> None:
     harm(folder)
     with pytest.raises(UserError, match=sentence) as raised:
         load_oracle(folder)
@@ -190,11 +146,7 @@ def test_a_saved_translator_is_no_oracle(tiny_model: Path) -> None:
 
 
 def test_a_pickle_with_a_friendly_name_is_refused_and_not_executed(folder: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(folder / "executed"),)
-
-    (folder / "oracle.safetensors").write_bytes(pickle.dumps(Trap()))
+    (folder / "oracle.safetensors").write_bytes(pickle.dumps(Trap(folder / "executed")))
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_oracle(folder)
     assert not (folder / "executed").exists()

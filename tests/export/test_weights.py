@@ -3,14 +3,14 @@
 import json
 import os
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from malformed import Harm, Trap, change_card, change_weights, truncate, without, write
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cluit.core.errors import UserError
@@ -147,44 +147,15 @@ def test_a_disk_that_refuses_leaves_the_old_model(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def change_card(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        card = json.loads((folder / "model.json").read_text()) | changes
-        (folder / "model.json").write_text(json.dumps(card))
-
-    return change
-
-
-def change_weights(change: Callable[[dict[str, Tensor]], Any]) -> Callable[[Path], None]:
-    def harm(folder: Path) -> None:
-        tensors = load_file(folder / "model.safetensors")
-        change(tensors)
-        save_file(tensors, folder / "model.safetensors")
-
-    return harm
-
-
-def write(name: str, data: bytes) -> Callable[[Path], None]:
-    def harm(folder: Path) -> None:
-        (folder / name).write_bytes(data)
-
-    return harm
-
-
-def truncate(folder: Path) -> None:
-    data = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(data[:-10])
-
-
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda folder: (folder / "model.json").unlink(), "is not a model"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "is not a model"),
-        (write("model.json", b"{"), "not readable as JSON"),
-        (write("model.json", b"\xff\xfe\x00"), "not readable as JSON"),
-        (write("model.json", b"[" * 100_000), "not readable as JSON"),
-        (write("model.json", b"[1]"), "no format_version"),
+        (without(".json"), "is not a model"),
+        (without(".safetensors"), "is not a model"),
+        (write(".json", b"{"), "not readable as JSON"),
+        (write(".json", b"\xff\xfe\x00"), "not readable as JSON"),
+        (write(".json", b"[" * 100_000), "not readable as JSON"),
+        (write(".json", b"[1]"), "no format_version"),
         (change_card(format_version="1"), "no format_version"),
         (change_card(format_version=2), "newer than this cluit knows"),
         (change_card(method="tunit"), "unknown method 'tunit'; known are: toy"),
@@ -205,13 +176,11 @@ def truncate(folder: Path) -> None:
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].long()})), "is of type int64"),
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].bool()})), "is of type bool"),
         (truncate, "not a whole safetensors file"),
-        (write("model.safetensors", b""), "not a whole safetensors file"),
-        (write("model.safetensors", b"\xff" * 100), "not a whole safetensors file"),
+        (write(".safetensors", b""), "not a whole safetensors file"),
+        (write(".safetensors", b"\xff" * 100), "not a whole safetensors file"),
     ],
 )
-def test_what_is_not_a_model_is_one_sentence(
-    folder: Path, harm: Callable[[Path], None], sentence: str
-) -> None:
+def test_what_is_not_a_model_is_one_sentence(folder: Path, harm: Harm, sentence: str) -> None:
     harm(folder)
     with pytest.raises(UserError, match=sentence) as raised:
         load(folder, CONFIGS)
@@ -240,14 +209,10 @@ def test_a_path_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dump", [pickle.dumps, "torch"])
 def test_a_pickle_with_a_friendly_name_is_refused_and_not_executed(folder: Path, dump: Any) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(folder / "executed"),)
-
     if dump == "torch":
-        torch.save(Trap(), folder / "model.safetensors")
+        torch.save(Trap(folder / "executed"), folder / "model.safetensors")
     else:
-        (folder / "model.safetensors").write_bytes(dump(Trap()))
+        (folder / "model.safetensors").write_bytes(dump(Trap(folder / "executed")))
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load(folder, CONFIGS)
     assert not (folder / "executed").exists()
