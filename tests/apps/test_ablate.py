@@ -168,6 +168,11 @@ def test_what_an_ablation_cannot_have_is_refused(
         plan(name, data, tmp_path, 1, settings)
 
 
+def test_the_oracles_features_need_an_oracle(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="add --oracle"):
+        Scorer(first_row(tmp_path).settings, None, "oracle")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[1]", '{"question": {"seed": 0}}', '{"question": {"seed": 1}, "scores": {}}']
 )

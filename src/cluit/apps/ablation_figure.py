@@ -1,6 +1,7 @@
 """The paper's Figure 8: the same pairs, painted by one run of each row, side by side."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from cluit.apps.ablation_scores import Scorer
 from cluit.apps.ablation_table import Outcome
-from cluit.apps.api import Painter, load
+from cluit.apps.api import load
 from cluit.apps.thumbnails import Cell, sheet, thumbnail
 from cluit.data.portraits import Portraits
+from cluit.evaluation.examiner import Examiner
 from cluit.evaluation.truth import TruthSet
 
 PAIRS = 6
@@ -26,10 +28,7 @@ def strategies(scorer: Scorer, titles: Sequence[str], outcomes: Sequence[Outcome
     for number, title in enumerate(titles):
         first = next((one for one in outcomes if one.run.row == number and one.scores), None)
         if first is not None:
-            painter = load(
-                first.run.folder / "model", device=str(scorer.examiner.device), batch_size=len(sources)
-            )
-            columns.append((title, painted(painter, sources, references)))
+            columns.append((title, painted(first.run.folder / "model", scorer.examiner, sources, references)))
     if isinstance(pictures, Portraits):
         truths = TruthSet.of(pictures, torch.tensor(numbers), torch.tensor(others)).truths
         columns.append(("truth", truths))
@@ -39,8 +38,10 @@ def strategies(scorer: Scorer, titles: Sequence[str], outcomes: Sequence[Outcome
     return sheet(rows)
 
 
-def painted(painter: Painter, sources: Tensor, references: Tensor) -> Tensor:
-    """uint8 (N, 3, S, S) each -> the same: each source in the style of its reference."""
+def painted(model: Path, examiner: Examiner, sources: Tensor, references: Tensor) -> Tensor:
+    """uint8 (N, 3, S, S) each -> the same: sources in the styles of their references, as scores have them."""
+    precision = str(examiner.precision).removeprefix("torch.")
+    painter = load(model, device=examiner.device.type, precision=precision, batch_size=examiner.batch_size)
     return painter.paint(painter.structures(sources), painter.styles(references))
 
 

@@ -14,7 +14,7 @@ from cluit.apps.ablation_runs import Planned
 from cluit.apps.api import Painter, load
 from cluit.apps.crew import crew
 from cluit.apps.evaluation_set import EvaluationSet, open_pictures
-from cluit.apps.examination import Examination
+from cluit.apps.examination import ORACLE, Examination, open_network
 from cluit.apps.pictures import PORTRAITS
 from cluit.apps.retrieval import open_baseline
 from cluit.apps.settings import Settings
@@ -25,7 +25,6 @@ from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import content
 from cluit.evaluation.clock import Clock
 from cluit.evaluation.examiner import MODEL, Examiner
-from cluit.evaluation.features import open_features
 from cluit.evaluation.oracle import load_oracle
 from cluit.evaluation.protocol import random_pairs
 from cluit.evaluation.reader import FaceReader
@@ -58,10 +57,10 @@ class Scorer:
         pictures, judge = open_pictures(place, settings.config.image_size), None
         if oracle is not None:
             judge = load_oracle(oracle).to(painter.device)
-        if features is None:
-            network = open_baseline(None, painter.device) if judge is None else judge.as_features()
+        if features is None and judge is None:
+            network = open_baseline(None, painter.device)
         else:
-            network = open_features(features, painter.device)
+            network = open_network(features or ORACLE, judge, painter.device)
         self.examiner = Examiner(
             painter.translator, [pictures], [network], judge, painter.dtype, BATCH, False,
             FaceReader.load() if isinstance(pictures, Portraits) else None,

@@ -1,7 +1,6 @@
 """`cluit bench search`: an approximate index beside exact search, on as many codes as one likes."""
 
 import json as codec
-import time
 from typing import Any
 
 import torch
@@ -9,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cluit.analysis.extras import needs
-from cluit.analysis.neighbours import ApproximateIndex, nearest, recall
-from cluit.apps.gallery import progress
+from cluit.analysis.neighbours import nearest, recall
+from cluit.apps.search import linked
 from cluit.core.errors import UserError
 from cluit.core.machine import describe, peak_memory
+from cluit.evaluation.clock import Clock
 
 K = 10
 FREEDOMS = 16  # directions in which the codes vary freely
@@ -28,25 +28,24 @@ def bench_search(*, codes: int = 1_000_000, dim: int = 128, queries: int = 1000,
         )
     needs("faiss", "an approximate index", "search")
     known, asked = made_up(codes + queries, dim).split([codes, queries])
-    began = time.perf_counter()
-    with progress() as bar:
-        task = bar.add_task("linking neighbours", total=codes)
-        graph = ApproximateIndex(known, lambda done: bar.update(task, completed=done))
-    built = time.perf_counter()
-    near = graph.nearest(asked, K)[1]
-    searched = time.perf_counter()
-    exact = nearest(known, asked, K)[1]
-    compared = time.perf_counter()
+    clock = Clock()
+    with clock.running("build", known):
+        graph = linked(known)
+    with clock.running("approximate", asked):
+        near = graph.nearest(asked, K)[1]
+    with clock.running("exact", asked):
+        exact = nearest(known, asked, K)[1]
+    seconds = {phase: spent.seconds for phase, spent in clock.phases.items()}
     record: dict[str, Any] = {
         "machine": describe(torch.device("cpu")),
         "codes": codes,
         "dim": dim,
         "queries": queries,
-        "build_seconds": built - began,
+        "build_seconds": seconds["build"],
         "index_bytes": len(graph.stored()),
         "code_bytes": known.nbytes,
-        "approximate_queries_per_second": queries / (searched - built),
-        "exact_queries_per_second": queries / (compared - searched),
+        "approximate_queries_per_second": queries / seconds["approximate"],
+        "exact_queries_per_second": queries / seconds["exact"],
         "recall_at_10": recall(near, exact),
         "peak_memory": peak_memory(torch.device("cpu")),
     }

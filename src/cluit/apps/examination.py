@@ -59,7 +59,7 @@ class Job:
         """
         painter = load(self.model, device=self.device, precision=self.precision, batch_size=self.batch_size)
         oracle = None if self.oracle is None else load_oracle(self.oracle).to(painter.device)
-        networks = [self._network(name, oracle, painter.device) for name in self.features]
+        networks = [open_network(name, oracle, painter.device) for name in self.features]
         if len({network.name for network in networks}) < len(networks):
             raise UserError("two feature networks have one name; name each once, or rename a file")
         sets = [open_pictures(PORTRAITS, painter.image_size) if one is None else one for one in pixels]
@@ -68,13 +68,14 @@ class Job:
             FaceReader.load() if self.data == PORTRAITS else None,
         )  # fmt: skip
 
-    @staticmethod
-    def _network(name: str, oracle: Oracle | None, device: torch.device) -> Features:
-        if name != ORACLE:
-            return open_features(name, device)
-        if oracle is None:
-            raise UserError("the oracle's features need an oracle; add --oracle FOLDER")
-        return oracle.as_features()
+
+def open_network(name: str, oracle: Oracle | None, device: torch.device) -> Features:
+    """A feature network by what a user calls it: ``oracle``, or as of `open_features`."""
+    if name != ORACLE:
+        return open_features(name, device)
+    if oracle is None:
+        raise UserError("the oracle's features need an oracle; add --oracle FOLDER")
+    return oracle.as_features()
 
 
 @dataclass(frozen=True)

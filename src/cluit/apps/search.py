@@ -158,12 +158,18 @@ def open_graph(codes: CodeIndex, path: Path | None, clock: Clock) -> Approximate
     """From the index where it has one, else made, and kept there."""
     if codes.graph is not None:
         return ApproximateIndex.restored(codes.graph)
-    with progress() as bar, clock.running("graph", codes.names):
-        task = bar.add_task("linking neighbours", total=len(codes.names))
-        graph = ApproximateIndex(codes.codes, lambda done: bar.update(task, completed=done))
+    with clock.running("graph", codes.names):
+        graph = linked(codes.codes)
     if path is not None:
         replace(codes, graph=graph.stored()).write(path)
     return graph
+
+
+def linked(codes: Tensor) -> ApproximateIndex:
+    """A graph through the codes (N, S), made behind a progress bar."""
+    with progress() as bar:
+        task = bar.add_task("linking neighbours", total=len(codes))
+        return ApproximateIndex(codes, lambda done: bar.update(task, completed=done))
 
 
 def neighbours(
