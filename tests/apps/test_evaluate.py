@@ -16,6 +16,7 @@ from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
 from cluit.apps.examination import Job
 from cluit.core.errors import UserError
+from cluit.core.files import LOCK
 from cluit.core.images import as_picture
 from cluit.data import folder as folder_module
 from cluit.data.factors import SPECIES
@@ -132,6 +133,9 @@ def test_the_result_does_not_depend_on_how_many_processes_there_are(run: Run, tm
 def test_kept_features_give_the_same_scores_and_are_not_computed_again(run: Run, cache: Path) -> None:
     first = run(out="one")
     assert len(list((cache / "cluit" / "features").iterdir())) == 1
+    assert [path.name for path in (cache / "cluit" / "pixels").iterdir()] == [
+        LOCK
+    ]  # decoded pictures are gone
     again = run(out="two")
     assert same(first["scores"], again["scores"])
     real = "features of real pictures: random"

@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,27 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from browser import Browser, find_browser
+from every_page import PAGES, write_every_page
 from PIL import Image
-from torch import Tensor
 
-from cluit.apps import demo, evaluation_set, oracle_page, report, stylemap
-from cluit.apps.api import load
-from cluit.apps.evaluate import evaluate
-from cluit.apps.interpolate import interpolate
-from cluit.apps.run_page import CHARTS, write_run_page
-from cluit.apps.search import search
-from cluit.apps.settings import layered
-from cluit.apps.truths import COLUMNS
-from cluit.core.images import as_picture
-from cluit.data.factors import SPECIES
-from cluit.data.portrait_folder import write_folder
-from cluit.evaluation.marks import Marks
-from cluit.evaluation.oracle import Oracle, save_oracle
-from cluit.evaluation.truth import held_out_pairs
+from cluit.apps import report
 
-PAGES = "demo", "evaluation", "failures", "interpolation", "map", "oracle", "attributes", "run", "search"
 SCREENS = {"phone": (390, 844), "desk": (1200, 800)}
 LEAST_CONTRAST = 4.5  # of text, as the Web Content Accessibility Guidelines (2.2, 1.4.3) ask
 LEAST_PICTURE = 60  # pixels across
@@ -68,120 +52,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
-    """One page of each kind, of pictures and models that are as small as can be."""
-    folder = tmp_path_factory.mktemp("pages")
-    data, oracle = folder / "data", folder / "oracle"
-    write_folder(data, 14, 32, split="test", species_weights={"cat": 1, "dog": 1})
-    save_oracle(oracle, Oracle(list(SPECIES), depth=18, width=2, image_size=32), {})
-    paths = sorted(data.rglob("*.png"))
-    usual: Any = {"device": "cpu", "precision": "float32"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setattr(evaluation_set, "PORTRAITS_COUNT", 12)
-        evaluate(
-            tiny_model, "portraits", out=folder / "evaluation", each=2, limit=3, features=["random"],
-            oracle=oracle, **usual,
-        )  # fmt: skip
-    interpolate(
-        tiny_model, paths[0], paths[-2:], out=folder / "interpolation", frames=9, features="random",
-        animation=folder / "walk.gif", seconds=0.1, **usual,
-    )  # fmt: skip
-    search(tiny_model, data, [paths[0]], out=folder / "search", k=5, features="random", **usual)
-    write_map(folder / "map" / "index.html")
-    write_oracle_page(folder / "oracle" / "report.html", several=False)
-    write_oracle_page(folder / "attributes" / "report.html", several=True)
-    write_run(folder / "run")
-    write_demo(folder / "demo" / "index.html", tiny_model)
-    special = {
-        "failures": "evaluation/worst.html",
-        **{k: f"{k}/report.html" for k in ("oracle", "attributes", "run")},
-    }
-    return {name: folder / special.get(name, f"{name}/index.html") for name in PAGES}
-
-
-def write_map(path: Path) -> None:
-    """One picture amid a ring of others, without the library that lays them out."""
-    pictures = [Image.new("RGB", (48, 48), (200, 20 * i, 90)) for i in range(13)]
-    ring = [math.tau * i / 12 for i in range(12)]
-    places = [(0.0, 0.0), *((math.cos(angle), math.sin(angle)) for angle in ring)]
-    record = {
-        "settings": {"model": "portraits", "data": str(path.parent), "by": "tsne", "seed": 0},
-        "machine": "a machine",
-        "classes": ["cat", "dog"],
-        "pictures": [{"name": f"{i}.png", "class": i % 2, "x": x, "y": y} for i, (x, y) in enumerate(places)],
-        "trustworthiness": 0.9,
-        "precision_at_10": {"codes": 0.5, "map": 0.5},
-        "seconds": {"codes": 1.0, "layout": 1.0},
-    }
-    report.write(path, stylemap.document(record, pictures, stylemap.class_colours(2)), record)
-
-
-def write_oracle_page(path: Path, several: bool) -> None:
-    names = (
-        "upright ears",
-        "whiskers",
-        "a background that is warm",
-        "glasses",
-        "striped",
-        "spotted",
-        "dark coat",
-    )
-    counts = torch.randint(1, 1000, (7, 2, 2)) if several else torch.randint(1, 1000, (7, 7))
-    marks = Marks(names, counts)
-    trials = [{"step": 500 * i, "loss": 1 / i, "marks": marks.record()} for i in range(1, 60)]
-    record = {
-        "settings": {
-            "data": str(path.parent),
-            "test": None,
-            "seed": 0,
-            "image_size": 32,
-            "classes": list(names),
-        },
-        "machine": "a machine",
-        "network": "resnet18-width2",
-        "pictures": 4000,
-        "skipped": {},
-        "trials": trials,
-        "seconds": {"training": 60.0},
-        "pictures_per_second": {"training": 1234.5},
-    }
-    report.write(path, oracle_page.document(record, marks, marks), record)
-
-
-def log_lines(scores: dict[str, float]) -> list[dict[str, Any]]:
-    """A log of 30,000 steps."""
-    steps = range(0, 30_000, 500)
-    losses = [{"step": t, "seconds": t / 9, "contrast": 2 + t % 3000 / 1e4, "fool": 1e5 - t} for t in steps]
-    return losses + [{"step": t, "seconds": t / 9, **scores} for t in steps[::10]]
-
-
-def write_run(run: Path) -> None:
-    names = {name for _, series in CHARTS.values() for name in series}
-    (run / "grids").mkdir(parents=True)
-    noise(9 * 32).save(run / "grids" / "step-00029500.png")
-    lines = log_lines({name: 0.1 * i for i, name in enumerate(sorted(names))})
-    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    settings = {"method": "cluit", "data": str(run.parent / "data"), "image_size": 32, "device": "cpu"}
-    write_run_page(run, layered(settings), 29_500)
-
-
-def write_demo(path: Path, model: Path) -> None:
-    scores = dict.fromkeys(COLUMNS, 0.5)
-    record = {
-        "settings": {"run": str(path.parent / "run"), "seed": 0},
-        "machine": "a machine",
-        "steps": 480,
-        "scores": dict.fromkeys(("this run, 480 steps", "return source", "return average"), scores),
-        "seconds": {"training": 60.0},
-    }
-    painter = load(model, device="cpu", precision="float32")
-    page = demo.document(record, painter, held_out_pairs(12, 32), log_lines({"realism": 0.1}))
-    report.write(path, page, record)
-
-
-def noise(side: int) -> Image.Image:
-    pixels: Tensor = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
-    return as_picture(pixels)
+    return write_every_page(tmp_path_factory.mktemp("pages"), tiny_model)
 
 
 SEEN = [(name, screen, dark) for name in PAGES for screen in SCREENS for dark in (False, True)]

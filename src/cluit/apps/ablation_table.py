@@ -110,7 +110,7 @@ def columns(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, str]:
     """Of these scores those that any row has, with what a table calls them."""
     titles = {
         "mean_class_frechet": f"mFID ({record['network']})",
-        "frechet": f"FID ({record['network']})",
+        "frechet": f"Fréchet distance ({record['network']})",
         "accuracy": f"accuracy ({record['oracle']})",
         "structure_kept": "structure kept",
         **COLUMNS,
