@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps import demo, evaluation_set, oracle_page, report, stylemap
+from cluit.apps import ablate_page, demo, evaluation_set, oracle_page, report, stylemap
+from cluit.apps.ablation_runs import plan
+from cluit.apps.ablation_scores import OF_REFERENCE, POSES
+from cluit.apps.ablation_table import QUALITY, TRUTH, Outcome, summaries
 from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
 from cluit.apps.interpolate import interpolate
@@ -25,7 +28,18 @@ from cluit.evaluation.marks import Marks
 from cluit.evaluation.oracle import Oracle, save_oracle
 from cluit.evaluation.truth import held_out_pairs
 
-PAGES = "demo", "evaluation", "failures", "interpolation", "map", "oracle", "attributes", "run", "search"
+PAGES = (
+    "demo",
+    "evaluation",
+    "failures",
+    "interpolation",
+    "map",
+    "oracle",
+    "attributes",
+    "run",
+    "search",
+    "ablation",
+)
 
 
 def write_every_page(folder: Path, model: Path) -> dict[str, Path]:
@@ -51,9 +65,11 @@ def write_every_page(folder: Path, model: Path) -> dict[str, Path]:
     write_oracle_page(folder / "oracle" / "report.html", several=False)
     write_oracle_page(folder / "attributes" / "report.html", several=True)
     write_run(folder / "run")
+    write_ablation(folder / "ablation")
     write_demo(folder / "demo" / "index.html", model)
     special = {
         "failures": "evaluation/worst.html",
+        "ablation": "ablation/weights.html",
         **{k: f"{k}/report.html" for k in ("oracle", "attributes", "run")},
     }
     return {name: folder / special.get(name, f"{name}/index.html") for name in PAGES}
@@ -123,6 +139,28 @@ def write_run(run: Path) -> None:
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = {"method": "cluit", "data": str(run.parent / "data"), "image_size": 32, "device": "cpu"}
     write_run_page(run, layered(settings), 29_500)
+
+
+def write_ablation(folder: Path) -> None:
+    """A sweep whose last run failed."""
+    rows, runs = plan("weights", "portraits", folder, 1, {})
+    names = (*QUALITY[:1], *QUALITY[2:], *TRUTH, *POSES, *(OF_REFERENCE + name for name in POSES))
+    outcomes = [Outcome(run, dict.fromkeys(names, 0.5 + run.row)) for run in runs[:-1]]
+    outcomes.append(Outcome(runs[-1], {}, f"{runs[-1].folder} is full; free some space"))
+    record = {
+        "name": "weights",
+        "command": f"cluit ablate weights portraits --out {folder}",
+        "settings": runs[0].settings.flat(),
+        "seeds": [0],
+        "machine": "a machine",
+        "test": {"sources": 250, "each": 10},
+        "network": "oracle:resnet18-width16",
+        "oracle": "resnet18-width16",
+        "oracle_accuracy": 0.99,
+        "rows": summaries(rows, outcomes),
+        "seconds": {"training": 60.0},
+    }
+    ablate_page.write(folder, record, outcomes, noise(64))
 
 
 def write_demo(path: Path, model: Path) -> None:

@@ -57,6 +57,7 @@ def ablate(
         "oracle_accuracy": scorer.oracle_accuracy,
         "rule": RULE,
         "rows": summaries(rows, outcomes),
+        "seconds": {"training": sum(one.seconds for one in outcomes if not one.failure)},
     }
     write(folder, record, rows, outcomes, scorer)
     console.print(f"page: {(folder / name).resolve()}.html", highlight=False)

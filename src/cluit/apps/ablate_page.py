@@ -170,7 +170,12 @@ def sweep(record: Mapping[str, Any], setting: str, name: str) -> Points:
 def runs(record: Mapping[str, Any]) -> Html:
     """Every training: how long it took and, of one that failed, why."""
     rows = [
-        [f"{row['row']}, seed {run['seed']}", run["seconds"], run["folder"], run["failure"] or "finished"]
+        [
+            f"{row['row']}, seed {run['seed']}",
+            run["seconds"],
+            run["folder"],
+            report.placed(run["failure"] or "finished"),
+        ]
         for row in record["rows"]
         for run in row["runs"]
     ]
@@ -180,11 +185,11 @@ def runs(record: Mapping[str, Any]) -> Html:
 def markdown(record: Mapping[str, Any]) -> str:
     """The tables as a document takes them."""
     versions = ", ".join(f"{name} {value}" for name, value in report.versions().items())
-    texts = [f"## {TITLES[record['name']]}", lead(record), f"```\n{record['command']}\n```"]
+    texts = [f"## {TITLES[record['name']]}", lead(record), f"```\n{report.placed(record['command'])}\n```"]
     for heading, tables, notes in parts(record):
         texts += [f"### {heading}", *(table.markdown().rstrip() for table in tables), *notes]
     failed = [
-        f"{row['row']}, seed {run['seed']}: {run['failure']}"
+        f"{row['row']}, seed {run['seed']}: {report.placed(run['failure'])}"
         for row in record["rows"]
         for run in row["runs"]
         if run["failure"]

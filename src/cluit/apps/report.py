@@ -55,13 +55,17 @@ def paragraph(text: str) -> Html:
     return Html(f"<p>{escape(text)}</p>")
 
 
-def command(line: str) -> Html:
-    """A line for the reader's own terminal; `place` tells its paths."""
-    words = re.findall(r"'[^']*'|[^\s']+|\s+|'", line)  # quotes stay where they are
-    told = "".join(
+def placed(text: str) -> str:
+    """A sentence or a command line whose paths are told as `place` does."""
+    words = re.findall(r"'[^']*'|[^\s']+|\s+|'", text)  # quotes stay where they are
+    return "".join(
         word.replace(inner, place(inner)) if (inner := word.strip("'")) else word for word in words
     )
-    return Html(f"<pre><code>{escape(told)}</code></pre>")
+
+
+def command(line: str) -> Html:
+    """A line for the reader's own terminal."""
+    return Html(f"<pre><code>{escape(placed(line))}</code></pre>")
 
 
 def command_line(words: Sequence[object], flags: Mapping[str, object]) -> str:
