@@ -174,22 +174,45 @@ def test_the_oracles_features_need_an_oracle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[1]", '{"question": {"seed": 0}}', '{"question": {"seed": 1}, "scores": {}}']
+    "text",
+    [
+        "",
+        "[1]",
+        '{"question": {"seed": 0}}',
+        '{"question": {"seed": 1}, "scores": {"mae": 1}}',
+        '{"question": {"seed": 0}, "scores": {}}',
+        '{"question": {"seed": 0}, "scores": {"mae": null}}',
+    ],
 )
 def test_a_file_of_scores_that_answers_something_else_is_nobodys_answer(text: str, tmp_path: Path) -> None:
     (tmp_path / SCORES).write_text(text)
     assert kept_scores(tmp_path / SCORES, {"seed": 0}) is None
 
 
-def test_a_model_that_does_not_say_how_long_it_learned_is_one_sentence(
-    match: tuple[Path, Any], tmp_path: Path
+@pytest.mark.parametrize("card", ["{", '{"format_version": 1}', '{"format_version": 1, "steps": 1}', None])
+def test_a_model_that_is_behind_its_checkpoint_is_saved_before_it_is_scored(
+    card: str | None, match: tuple[Path, Any], tmp_path: Path, scorer: Scorer
 ) -> None:
     run = first_row(tmp_path)
     shutil.copytree(match[0] / "runs" / run.folder.name, run.folder)
-    card = run.folder / "model" / "model.json"
-    card.write_text(json.dumps({**json.loads(card.read_text()), "steps": None}))
-    with pytest.raises(UserError, match="does not say after how many steps"):
-        run.check()
+    whole = (run.folder / "model" / "model.json").read_bytes()
+    if card is None:
+        shutil.rmtree(run.folder / "model")
+    else:
+        (run.folder / "model" / "model.json").write_text(card)
+    run.check()
+    (outcome,) = train_and_score([run], ["full image"], scorer, run_console())
+    assert outcome.failure is None
+    assert (run.folder / "model" / "model.json").read_bytes() == whole
+
+
+def test_a_run_that_is_not_finished_is_not_scored(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Planned, "train", lambda run: None)
+    (outcome,) = train_and_score([first_row(tmp_path)], ["full image"], scorer, run_console())
+    assert outcome.failure is not None
+    assert "has seen 0 steps" in outcome.failure
 
 
 def test_a_failure_without_words_is_a_failure(

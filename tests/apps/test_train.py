@@ -112,6 +112,21 @@ def test_a_finished_model_without_its_checkpoints_is_not_trained_over(straight: 
     train(out=run, resume=True, steps=1)
 
 
+@pytest.mark.parametrize("damage", ["removed", "of an earlier step"])
+def test_a_run_killed_after_its_last_checkpoint_gets_that_ones_model(
+    straight: Path, tmp_path: Path, damage: str
+) -> None:
+    run = Path(shutil.copytree(straight, tmp_path / "run"))
+    if damage == "removed":
+        shutil.rmtree(run / "model")
+    else:
+        card = run / "model" / "model.json"
+        card.write_text(card.read_text().replace('"steps": 6', '"steps": 3'))
+        (run / "model" / "model.safetensors").write_bytes(b"")
+    train(out=run, resume=True)
+    assert_same_run(run, straight)
+
+
 def test_a_stop_between_checkpoints_and_log_lines_changes_nothing(
     straight: Path, folder: Path, tmp_path: Path
 ) -> None:

@@ -82,6 +82,8 @@ def train_and_score(
         try:
             if new:
                 run.train()
+            if not run.finished:
+                raise UserError(f"the model of {run.folder} has seen {run.done} steps; run the same again")
             outcomes.append(Outcome(run, scorer.scores(run)))
         except (UserError, RuntimeError, OSError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__

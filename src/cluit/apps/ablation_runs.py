@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cluit.apps.job import steps_of_model
 from cluit.apps.pictures import PORTRAITS
 from cluit.apps.settings import CHANGEABLE, Settings, checked, layered, listed, read_settings
 from cluit.apps.train import absolute, train
 from cluit.core.errors import UserError
 from cluit.engine.run import SETTINGS, require_claimable
-from cluit.export.weights import MODEL
 
 Name = Literal["augmentation", "match", "weights"]
 
@@ -87,14 +87,8 @@ class Planned:
 
     @property
     def done(self) -> int:
-        """Steps that the model in the folder has seen; 0 where there is none. UserError for a broken one."""
-        model = self.folder / "model"
-        if not (model / MODEL.card).exists():
-            return 0
-        steps = MODEL.read_card(model).get("steps")
-        if not isinstance(steps, int):
-            raise UserError(f"{model / MODEL.card} does not say after how many steps it was saved")
-        return steps
+        """Steps that the model in the folder has seen; 0 where there is none that can be read."""
+        return steps_of_model(self.folder)
 
     @property
     def finished(self) -> bool:

@@ -134,12 +134,13 @@ class Scorer:
 
 
 def kept_scores(path: Path, question: Mapping[str, Any]) -> dict[str, float] | None:
-    """What the file answers to this very question; None of any other file, or of none."""
+    """What the file answers to this very question; None of any other file, a damaged one, or none."""
     try:
         record = json.loads(path.read_bytes())
-        return dict(record["scores"]) if record["question"] == question else None
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        found = dict(record["scores"]) if record["question"] == question else {}
+    except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
         return None
+    return found if found and all(isinstance(value, int | float) for value in found.values()) else None
 
 
 def fingerprint(state: dict[str, torch.Tensor]) -> str:

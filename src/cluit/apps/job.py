@@ -113,6 +113,8 @@ class Job:
                 monitor.score(done, {}, self.average.translator)
             if self.saved != done:
                 self.save(done, {}, self.average.translator)
+            elif steps_of_model(self.run) != done:  # killed after a checkpoint, before its model
+                self.save_model(done, self.average.translator)
             if signals.received != signal.SIGTERM and done > start:  # its sender may not wait
                 if done % run.grid_every:
                     self.harmless(monitor.grid)(done, {}, self.average.translator)
@@ -179,9 +181,13 @@ class Job:
             settings={**self.settings.flat(), "fingerprint": self.data.fingerprint},
         )
         save_checkpoint(self.run, done, state)
-        weights.save(self.run / "model", translator, model_card(self.settings, done))
+        self.save_model(done, translator)
         self.saved = done
         self.list_skipped()
+
+    def save_model(self, done: int, translator: Translator) -> None:
+        """RUN/model."""
+        weights.save(self.run / "model", translator, model_card(self.settings, done))
 
     def page(self, done: int, metrics: Metrics, translator: Translator) -> None:
         """RUN/report.html."""
@@ -195,3 +201,12 @@ class Job:
                 lines = (f"{path}: {reason}\n" for path, reason in skipped.items())
                 file.write("".join(lines).encode("utf-8", "surrogateescape"))
             self.listed = len(skipped)
+
+
+def steps_of_model(run: Path) -> int:
+    """After how many steps RUN/model was saved; 0 where there is none that can be read."""
+    try:
+        steps = weights.MODEL.read_card(run / "model").get("steps")
+    except UserError:
+        return 0
+    return steps if isinstance(steps, int) else 0
