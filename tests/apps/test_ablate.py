@@ -1,5 +1,6 @@
 """Ablations as whole commands, of networks that have learned nothing in two steps."""
 
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from cluit.apps.ablation_scores import SCORES, Scorer, kept_scores
 from cluit.apps.ablation_table import Outcome, comparison, ordering, summaries
 from cluit.apps.thumbnails import GAP, LINE, SIDE
 from cluit.core.errors import UserError
+from cluit.core.files import disk_errors
 from cluit.core.types import Translator
 from cluit.data.portrait_folder import write_folder
 from cluit.engine.console import run_console
@@ -158,6 +160,7 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
         ("match", "portraits", {"patches": 2}, "varies patches by itself"),
         ("match", "portraits", {"minutes": 3.0}, "give --steps"),
         ("match", "pictures", {}, "add --held-out"),
+        ("match", "pictures", {"held_out": "pictures/some"}, "must not be inside each other"),
         ("weights", "portraits", {"cycle_weight": 0}, "give both above 0"),
     ],
 )
@@ -187,6 +190,28 @@ def test_the_oracles_features_need_an_oracle(tmp_path: Path) -> None:
 def test_a_file_of_scores_that_answers_something_else_is_nobodys_answer(text: str, tmp_path: Path) -> None:
     (tmp_path / SCORES).write_text(text)
     assert kept_scores(tmp_path / SCORES, {"seed": 0}) is None
+
+
+@pytest.mark.parametrize("suffix", ["json", "html", "md", "png"])
+def test_files_that_are_no_ablations_are_left_alone(suffix: str, tmp_path: Path) -> None:
+    mine = tmp_path / f"match.{suffix}"
+    mine.write_text("{}")
+    with pytest.raises(UserError, match=rf"match\.{suffix} is there and no ablation's"):
+        ablate("match", "portraits", out=tmp_path, features="random", **TINY)
+    assert list(tmp_path.iterdir()) == [mine]
+    assert mine.read_text() == "{}"
+
+
+def test_a_full_disk_ends_the_whole_ablation(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(run: Planned) -> None:
+        with disk_errors(run.folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Planned, "train", fill)
+    with pytest.raises(UserError, match="free some space"):
+        train_and_score([first_row(tmp_path)], ["full image"], scorer, run_console())
 
 
 @pytest.mark.parametrize("card", ["{", '{"format_version": 1}', '{"format_version": 1, "steps": 1}', None])

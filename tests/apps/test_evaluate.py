@@ -1,5 +1,6 @@
 """The protocol from the command's side: what is written, what is said, and what does not depend on what."""
 
+import errno
 import html
 import json
 from collections.abc import Callable
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from cluit.apps import evaluation_set
+from cluit.apps import evaluate_page, evaluation_set
 from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
 from cluit.apps.examination import Job
 from cluit.core.errors import UserError
-from cluit.core.files import LOCK
+from cluit.core.files import LOCK, disk_errors
 from cluit.core.images import as_picture
 from cluit.data import folder as folder_module
 from cluit.data.factors import SPECIES
@@ -194,7 +195,7 @@ def test_a_file_of_pairs_says_who_meets_whom(run: Run, animals: Path, tmp_path: 
     names = [path.relative_to(animals).as_posix() for path in ImageFolder(animals, 32).paths]
     pairs = Pairs((names[3], names[0]), ((names[1], names[2]), (names[5], names[4])))
     pairs.write(tmp_path / "mine.json")
-    record = run(pairs=tmp_path / "mine.json")
+    record = run(pairs=tmp_path / "mine.json", each=10)
     assert (record["test"]["sources"], record["test"]["each"]) == (2, 2)
     assert Pairs.read(tmp_path / "out" / "pairs.json") == pairs
 
@@ -300,7 +301,11 @@ def test_a_file_that_shows_its_damage_late_is_nobodys_reference(
         ({"features": ["random", "random"]}, "two feature networks have one name"),
         ({"workers": 0}, "at least 1 worker"),
         ({"oracle": "nowhere"}, "nowhere"),
-        ({"pairs": "nowhere.json"}, "cannot read nowhere.json"),
+        ({"pairs": "nowhere.json", "each": 10}, "cannot read nowhere.json"),
+        ({"pairs": "mine.json"}, "leave out --limit and --each"),
+        ({"pairs": "mine.json", "each": 10, "limit": 3}, "leave out --limit and --each"),
+        ({"attributes": "nowhere.csv"}, "--attributes is for an oracle of attributes"),
+        ({"out": "/dev/null/out"}, "cannot write"),
         ({"data": "nowhere"}, "there is no folder at nowhere"),
     ],
 )
@@ -329,6 +334,28 @@ def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already there"):
         run()
     assert (tmp_path / "out" / "index.html").read_bytes() == before
+
+
+def test_what_would_become_a_test_picture_is_refused(run: Run, animals: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for out, data, real in ((".", tmp_path, None), ("pictures/out", animals, tmp_path / "pictures")):
+        with pytest.raises(UserError, match="whose pictures it would add to"):
+            run(data, out, real=real)
+
+
+def test_an_evaluation_that_could_not_be_written_can_be_tried_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(path: Path, *_: Any) -> None:
+        with disk_errors(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_page, "write", fill)
+        with pytest.raises(UserError, match=rf"cannot write {tmp_path / 'out' / 'index.html'}: No space"):
+            run(limit=2)
+    assert not list((tmp_path / "out").iterdir())
+    run(limit=2)
 
 
 def test_distances_may_be_to_other_real_pictures(run: Run, tmp_path: Path) -> None:

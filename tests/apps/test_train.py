@@ -268,8 +268,18 @@ def test_any_map_style_data_set_trains(tmp_path: Path) -> None:
 
 
 def test_another_folder_may_be_held_out(folder: Path, straight: Path, tmp_path: Path) -> None:
-    run = train(folder, out=tmp_path / "run", **{**TINY, "steps": 1, "held_out": folder})
-    assert str(folder) in (run / "settings.yaml").read_text()
+    other = shutil.copytree(folder, tmp_path / "other")
+    run = train(folder, out=tmp_path / "run", **{**TINY, "steps": 1, "held_out": other})
+    assert str(other) in (run / "settings.yaml").read_text()
+
+
+def test_training_pictures_are_not_held_out_too(folder: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(folder, tmp_path / "data")
+    inner = shutil.copytree(folder, data / "inner")
+    for held_out in (data, inner):
+        with pytest.raises(UserError, match="held-out pictures in .* must not be inside each other"):
+            train(data, out=tmp_path / "run", **{**TINY, "held_out": held_out})
+    assert not (tmp_path / "run").exists()
 
 
 def test_fine_tuning_begins_with_the_other_models_weights(

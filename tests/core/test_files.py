@@ -1,15 +1,18 @@
 """Scratch folders go with whoever made them, however that ends."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from cluit.core.errors import UserError
-from cluit.core.files import LOCK, scratch_folder
+from cluit.core.files import LOCK, atomic_file, disk_is_full, scratch_folder, together, whole_folder
 
 HOLD = """
 import sys, time
@@ -55,3 +58,34 @@ def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"), scratch_folder(tmp_path / "file"):
         pass
+
+
+def test_files_come_together_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="too bad"), together(out) as folder:
+        (folder / "first").touch()
+        raise UserError("too bad")
+    assert not list(out.iterdir())
+    (out / "first").write_text("old")
+    (out / "mine").write_text("mine")
+    with together(out) as folder:
+        (folder / "first").write_text("new")
+        (folder / "second").write_text("new")
+        assert (out / "first").read_text() == "old"
+    assert {path.name: path.read_text() for path in out.iterdir()} == {
+        "first": "new",
+        "mine": "mine",
+        "second": "new",
+    }
+
+
+@pytest.mark.parametrize("way", [together, whole_folder])
+def test_a_full_disk_is_told_of_the_folder_that_was_asked_for(
+    way: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError) as told, way(out) as folder, atomic_file(folder / "page"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(told.value) == f"cannot write {out / 'page'}: No space left on device; free some space"
+    assert disk_is_full(told.value)
+    assert not disk_is_full(UserError("something else"))

@@ -15,6 +15,7 @@ from cluit.apps.ablation_table import RULE, Outcome, summaries
 from cluit.apps.settings import read_settings
 from cluit.apps.translate import write_picture
 from cluit.core.errors import UserError
+from cluit.core.files import disk_is_full, together
 from cluit.core.machine import describe
 from cluit.engine.console import run_console
 
@@ -41,6 +42,7 @@ def ablate(
     rows, runs = plan(name, str(data), folder, SEEDS[name] if seeds is None else seeds, named)
     for run in runs:
         run.check()
+    ablate_page.require_replaceable(folder, name)
     base = next(run for run in runs if rows[run.row].base)
     scorer = Scorer(base.settings, None if oracle is None else Path(oracle), features)
     outcomes = train_and_score(runs, [row.title for row in rows], scorer, console)
@@ -86,6 +88,8 @@ def train_and_score(
                 raise UserError(f"the model of {run.folder} has seen {run.done} steps; run the same again")
             outcomes.append(Outcome(run, scorer.scores(run)))
         except (UserError, RuntimeError, OSError) as error:
+            if disk_is_full(error):  # the others would fail alike
+                raise
             reason = " ".join(str(error).split()) or type(error).__name__
             outcomes.append(Outcome(run, {}, reason))
             console.print(f"{run.folder} failed: {reason}", highlight=False)
@@ -99,7 +103,8 @@ def write(
 ) -> None:
     """Page, JSON, tables and, of the ways to match, the picture of them."""
     sheet = None
-    if record["name"] == "match" and any(one.scores for one in outcomes):
-        sheet = strategies(scorer, [row.title for row in rows], outcomes)
-        write_picture(folder / "match.png", sheet)
-    ablate_page.write(folder, record, outcomes, sheet)
+    with together(folder) as unfinished:
+        if record["name"] == "match" and any(one.scores for one in outcomes):
+            sheet = strategies(scorer, [row.title for row in rows], outcomes)
+            write_picture(unfinished / "match.png", sheet)
+        ablate_page.write(unfinished, record, outcomes, sheet)

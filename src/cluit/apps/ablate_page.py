@@ -1,7 +1,10 @@
 """The results of an ablation for people: a page with its JSON, and a file of tables for a document."""
 
+import json
 import math
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from cluit.apps.ablation_table import (
 from cluit.apps.charts import Points, curves
 from cluit.apps.report import Html
 from cluit.apps.truths import NOTE
+from cluit.core.errors import UserError
 from cluit.core.files import atomic_file
 from cluit.engine.log import read_log
 
@@ -39,11 +43,22 @@ LEARNED = ("mae_face", "species", "position", "tilt", "realism")
 def write(
     out: Path, record: Mapping[str, Any], outcomes: Sequence[Outcome], sheet: Image.Image | None
 ) -> None:
-    """NAME.html, NAME.json and NAME.md in ``out``; what is there of an earlier time gives way."""
+    """NAME.html, NAME.json and NAME.md in ``out``; what is there gives way."""
     name = record["name"]
     report.write(out / f"{name}.html", document(record, outcomes, sheet), record)
     with atomic_file(out / f"{name}.md") as file:
         file.write(markdown(record).encode())
+
+
+def require_replaceable(out: Path, name: str) -> None:
+    """UserError where files by the names of the results are no earlier results."""
+    with suppress(OSError, ValueError, RecursionError):
+        before = json.loads((out / f"{name}.json").read_bytes())
+        if isinstance(before, dict) and before.get("name") == name and "rows" in before:
+            return
+    for suffix in ("json", "html", "md", "png"):
+        if os.path.lexists(path := out / f"{name}.{suffix}"):
+            raise UserError(f"{path} is there and no ablation's; move it away, or choose another --out")
 
 
 def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], list[str]]]:

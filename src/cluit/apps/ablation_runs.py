@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluit.apps.job import steps_of_model
-from cluit.apps.pictures import PORTRAITS
+from cluit.apps.pictures import PORTRAITS, require_others
 from cluit.apps.settings import CHANGEABLE, Settings, checked, layered, listed, read_settings
 from cluit.apps.train import absolute, train
 from cluit.core.errors import UserError
@@ -135,6 +135,8 @@ def plan(
         raise UserError(f"the ablation {name} varies {listed(taken)} by itself; leave it out")
     if data != PORTRAITS and named.get("held_out") is None:
         raise UserError("runs are scored on pictures that none was trained on; add --held-out FOLDER")
+    if named.get("held_out") is not None:
+        require_others(data, named["held_out"], "held-out")
     if named.get("minutes") is not None:
         raise UserError("rows are compared after as many steps each; give --steps in place of --minutes")
     named = absolute({**named, "data": data})

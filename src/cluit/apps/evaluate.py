@@ -17,12 +17,12 @@ import torch
 
 from cluit.apps import evaluate_page, failures, report
 from cluit.apps.crew import crew
-from cluit.apps.evaluation_set import EvaluationSet, Known
+from cluit.apps.evaluation_set import EvaluationSet, Known, needs_table
 from cluit.apps.examination import ORACLE, Examination, Findings, Job
 from cluit.apps.gallery import free_folder, progress
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
-from cluit.core.files import disk_errors, scratch_folder
+from cluit.core.files import scratch_folder, together
 from cluit.core.machine import describe, peak_memory
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import listed
@@ -34,6 +34,7 @@ from cluit.evaluation.pixels import Pixels, decode_once
 from cluit.evaluation.protocol import Pairs, random_pairs
 from cluit.evaluation.tally import Tally
 
+EACH = 10  # references for each source, the paper's
 PAGE, FAILURES, PAIRS = "index.html", "worst.html", "pairs.json"
 
 
@@ -43,7 +44,7 @@ def evaluate(
     *,
     out: str | Path,
     pairs: str | Path | None = None,
-    each: int = 10,
+    each: int = EACH,
     seed: int = 0,
     limit: int | None = None,
     real: str | Path | None = None,
@@ -62,7 +63,9 @@ def evaluate(
     """
     began, settings = time.perf_counter(), plain(locals())
     twins = (Path(name).with_suffix(".json").name for name in (PAGE, FAILURES))
-    folder = free_folder(Path(out), PAGE, FAILURES, PAIRS, *twins)
+    folder = free_folder(Path(out), PAGE, FAILURES, PAIRS, *twins, apart=[data, real])
+    if pairs is not None and (limit is not None or each != EACH):
+        raise UserError("a file of --pairs says who meets whom; leave out --limit and --each, or --pairs")
     job = Job(
         str(model), str(data), None if real is None else str(real),
         tuple(features) or (EfficientNetLite0.name, *([ORACLE] if oracle else [])),
@@ -70,6 +73,11 @@ def evaluate(
     )  # fmt: skip
     examiner, clock = job.examiner(), Clock()
     opened = job.open(examiner.translator.image_size)
+    if attributes is not None and not needs_table(opened[0], examiner.oracle):
+        raise UserError(
+            "--attributes is for an oracle of attributes and a folder of pictures; leave it out, or add "
+            "such an --oracle"
+        )
     with ended_by_sigterm(), scratch_folder(cache_folder("pixels")) as place:
         sets, digests = decode_all(opened, place, clock)
         known = EvaluationSet.of(opened, examiner.oracle, None if attributes is None else Path(attributes))
@@ -89,7 +97,7 @@ def evaluate(
             "networks": {network.name: network.dim for network in examiner.networks},
             "oracle": oracle_record(examiner),
             "scores": scores,
-            "notes": [*known.notes, *rare_classes(work, found), *small_sets(work, found)],
+            "notes": [*known.notes, *rare_classes(work, found), *small_sets(work, found), *no_kernel(work)],
             "timings": timings(clock, time.perf_counter() - began, examiner.device),
         }
         shown = failures.Shown(work, found.table.styles[work.references])
@@ -125,12 +133,11 @@ def choose(names: Sequence[str], pairs: str | Path | None, each: int, seed: int,
 
 
 def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures.Shown, tally: Tally) -> None:
-    """The pairs, the page of failures and the page of scores."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    pairs.write(folder / PAIRS)
-    failures.write(folder / FAILURES, record, failures.rankings(tally, shown.work), shown)
-    evaluate_page.write(folder / PAGE, record, shown)
+    """The pairs, the page of failures and the page of scores: all or, so that it can be tried again, none."""
+    with together(folder) as unfinished:
+        pairs.write(unfinished / PAIRS)
+        failures.write(unfinished / FAILURES, record, failures.rankings(tally, shown.work), shown)
+        evaluate_page.write(unfinished / PAGE, record, shown)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,12 +195,24 @@ def small_sets(work: Examination, found: Findings) -> list[str]:
     for network, crowd, outputs in zip(work.examiner.networks, found.real, made, strict=True):
         counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
         if min(counts) <= network.dim:
+            where = " in the smallest class" if work.classes else ""
             warnings.append(
                 f"Fréchet distances under {network.name} are biased upwards: for {network.dim:,} features "
-                f"there are too few pictures, {min(counts):,} in the smallest class. Compare them at equal "
-                "numbers of pictures alone; the kernel distance has no such bias."
+                f"there are too few pictures, {min(counts):,}{where}. Compare them at equal "
+                "numbers of pictures alone"
+                + ("; the kernel distance has no such bias." if work.blocks else ".")
             )
     return warnings
+
+
+def no_kernel(work: Examination) -> list[str]:
+    """Why there is no kernel distance, where there is none."""
+    if work.blocks:
+        return []
+    return [
+        "No kernel distance: it takes two sources with two references and at least two real pictures that are "
+        "none of these; give more pictures, or other ones as --real."
+    ]
 
 
 def timings(clock: Clock, wall: float, device: torch.device) -> dict[str, Any]:

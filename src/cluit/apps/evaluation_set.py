@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from cluit.apps.pictures import PORTRAITS, names_of
@@ -38,6 +39,8 @@ class EvaluationSet:
     """What the oracle should see in them, by its numbers."""
     real: list[int]
     """Which of the last set are the real pictures: each file once."""
+    shared: Tensor
+    """(R,), which test picture each of these is, going by its name, by number; -1 where it is none."""
     real_classes: Tensor | None
     """(N,), by the same numbers as ``classes``, of all of the last set."""
     notes: list[str]
@@ -57,12 +60,15 @@ class EvaluationSet:
         except UserError as error:
             classes = None
             notes.append(f"No distances by class: {error}.")
-        names = names_of(real)
+        names = names_of(test)
+        place = {name: number for number, name in enumerate(names)}
+        real_names = {name: number for number, name in enumerate(names_of(real))}
         return cls(
-            names_of(test),
+            names,
             classes,
             wanted_labels(test, classes, oracle, attributes),
-            list({name: number for number, name in enumerate(names)}.values()),
+            list(real_names.values()),
+            torch.tensor([place.get(name, -1) for name in real_names]),
             None if classes is None else class_labels(real).among(classes.classes).values,
             notes,
         )
@@ -83,6 +89,11 @@ def wanted_labels(
     if attributes is None:
         raise UserError("this oracle sees attributes; add --attributes with a table of the test pictures'")
     return attribute_labels(test, attributes, oracle.classes).among(oracle.classes)
+
+
+def needs_table(test: Known, oracle: Oracle | None) -> bool:
+    """Whether the test pictures' attributes, which the oracle sees, are nowhere but in a table."""
+    return oracle is not None and oracle.multi and not isinstance(test, Portraits)
 
 
 def skipped(pictures: Known) -> list[str]:

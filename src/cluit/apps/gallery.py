@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 from rich.console import Console
@@ -14,6 +15,7 @@ from torch import Tensor
 from cluit.apps.api import Painter
 from cluit.apps.pictures import PORTRAITS, names_of, shuffled
 from cluit.core.errors import UserError
+from cluit.core.files import disk_errors
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 
@@ -102,11 +104,22 @@ def progress() -> Progress:
     return Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
-def free_folder(out: Path, *names: str) -> Path:
-    """``out`` as a folder for these files. UserError where it is something else or has one of them."""
+def free_folder(out: Path, *names: str, apart: Sequence[str | Path | None] = ()) -> Path:
+    """``out`` as a folder for these files.
+
+    apart: folders of pictures, if they are. UserError where ``out`` is something else than a folder, has one
+    of the files, lies among the pictures or cannot be written.
+    """
     out = out.expanduser()
+    for data in apart:
+        if data is None or str(data) == PORTRAITS:
+            continue
+        if out.resolve().is_relative_to(Path(data).expanduser().resolve()):
+            raise UserError(f"{out} is inside {data}, whose pictures it would add to; choose another --out")
     taken = [out] if os.path.lexists(out) and not out.is_dir() else []
     taken += [out / name for name in names if os.path.lexists(out / name)]
     if taken:
         raise UserError(f"{taken[0]} is already there; choose another --out")
+    with disk_errors(out), TemporaryFile(dir=next(one for one in (out, *out.parents) if one.exists())):
+        pass  # before the work, not after it
     return out

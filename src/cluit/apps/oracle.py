@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluit.apps import report
 from cluit.apps.oracle_page import document
-from cluit.apps.pictures import PORTRAITS
+from cluit.apps.pictures import PORTRAITS, require_others
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.apps.train import memory_errors
 from cluit.core.errors import UserError
@@ -154,7 +154,7 @@ def open_test(
         examined = open_labelled(data, size, attributes, only, EXAMINED)
     else:
         folder = Path(test).expanduser()
-        refuse_same(data, folder)
+        require_others(data, folder, "test")
         table = Path(attributes).expanduser() if attributes is not None else None
         if table is None and only:
             table = folder / TABLE  # beside portraits that were drawn into a folder
@@ -162,18 +162,6 @@ def open_test(
             table = folder / table.name
         examined = open_labelled(folder, size, table, only)
     return Labelled(examined.pictures, examined.labels.among(labels.classes))
-
-
-def refuse_same(data: str | Path, test: Path) -> None:
-    """UserError where the oracle would be examined with what it has learned."""
-    if str(data) == PORTRAITS:
-        return
-    inner, outer = Path(data).expanduser().resolve(), test.resolve()
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise UserError(
-            f"the training pictures in {data} and the test pictures in {test} must not be inside each other; "
-            "examine the oracle with other pictures"
-        )
 
 
 def bar_of(course: Course) -> ProgressBar:

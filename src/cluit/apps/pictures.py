@@ -76,6 +76,8 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
         if len(whole) < FEWEST:
             raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
     if run.held_out is not None:
+        if isinstance(data, str | Path):
+            require_others(data, run.held_out, "held-out")
         other = ImageFolder(run.held_out, size, run.fit, minimum=HELD_OUT_LEAST)
         chosen = shuffled(len(other))[:HELD_OUT_MOST]
         return Data(whole, Share(other, chosen), fingerprint, (*folders, other))
@@ -83,6 +85,18 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
     # Held out pictures stay shuffled: the first few, which grids show, should not all be of one subfolder.
     held_out, rest = Share(whole, order[:count]), Share(whole, sorted(order[count:]))
     return Data(rest, held_out, fingerprint, folders)
+
+
+def require_others(data: str | Path, other: str | Path, kind: str) -> None:
+    """UserError where pictures of another ``kind`` are training pictures too; ``data`` may be the word."""
+    if str(data) == PORTRAITS:
+        return
+    inner, outer = (Path(one).expanduser().resolve() for one in (data, other))
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise UserError(
+            f"the training pictures in {data} and the {kind} pictures in {other} must not be inside each "
+            f"other; give other {kind} pictures"
+        )
 
 
 def names_of(pictures: ImageFolder | Portraits) -> list[str]:

@@ -63,7 +63,8 @@ def search(
     features: the network of a baseline, see `open_features`. UserError for what the user can mend.
     """
     refuse_unusable(k, approximate)
-    folder, kept = free_folder(Path(out), PAGE, TWIN, SHEET), Path(index).expanduser() if index else None
+    folder = free_folder(Path(out), PAGE, TWIN, SHEET, apart=[data])
+    kept = Path(index).expanduser() if index else None
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     pictures = [(Path(path), as_square(Path(path).expanduser(), painter.image_size)) for path in query]
     gallery = open_gallery(data, painter.image_size, count)

@@ -50,7 +50,7 @@ def style_map(
         raise UserError(
             f"a map shows from {FEWEST} to {MOST:,} pictures, not {count}; choose another --count"
         )
-    folder = free_folder(Path(out), PAGE, TWIN, PICTURE)
+    folder = free_folder(Path(out), PAGE, TWIN, PICTURE, apart=[data])
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     gallery = open_gallery(data, painter.image_size, count)
     marks = [time.perf_counter()]

@@ -56,7 +56,8 @@ def whole_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            yield unfinished
+            with told_as(unfinished, out):
+                yield unfinished
             unfinished.chmod(0o755)
             unfinished.replace(out)
         finally:
@@ -64,6 +65,38 @@ def whole_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         advice = "free some space" if error.errno in FULL else "choose another folder"
         raise UserError(f"cannot write to {out}: {error.strerror or error}; {advice}") from error
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """A new folder, whose files go into ``folder``, made if need be, once all of them are written.
+
+    What is there by their names gives way. Whatever fails before leaves what was there. UserError where the
+    disk refuses.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=folder))
+    try:
+        with told_as(unfinished, folder):
+            yield unfinished
+        with disk_errors(folder):
+            for path in sorted(unfinished.iterdir()):
+                path.replace(folder / path.name)
+            sync_folder(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def told_as(hidden: Path, shown: Path) -> Iterator[None]:
+    """UserErrors that name ``shown`` where they would name a folder that goes with its writer."""
+    try:
+        yield
+    except UserError as error:
+        if str(hidden) not in str(error):
+            raise
+        raise UserError(str(error).replace(str(hidden), str(shown))) from error
 
 
 @contextmanager
@@ -121,3 +154,12 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         advice = "free some space" if cause.errno in FULL else "choose a folder that can be written"
         raise UserError(f"cannot write {path}: {cause.strerror or cause}; {advice}") from error
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is behind an error, whatever it was turned into since."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
