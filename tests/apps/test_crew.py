@@ -1,6 +1,11 @@
 """Work divided among processes comes back in its order, whatever it holds."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,6 +29,9 @@ class Squarer:
 
     def fail(self) -> None:
         raise UserError("this cannot be done")
+
+    def rest(self) -> None:
+        time.sleep(120)
 
     def vanish(self) -> None:
         os._exit(1)
@@ -50,6 +58,38 @@ def test_a_workers_mistake_and_its_death_are_one_sentence() -> None:
         list(ask("vanish", [()]))
     with pytest.raises(UserError, match="at least 1 worker"), crew(Squarer(), Squarer, 0):
         pass
+
+
+CTRL_C = """
+import time
+from test_crew import Squarer
+from cluit.apps.crew import crew
+if __name__ == "__main__":
+    with crew(Squarer(), Squarer, 2) as ask:
+        print("spawning", flush=True)
+        list(ask("rest", [()]))
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 8.0])
+def test_ctrl_c_is_the_first_process_alone_to_tell_of(seconds: float, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(CTRL_C)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate(timeout=60)
+    assert told.count("Traceback") == 1
+    assert told.rstrip().endswith("KeyboardInterrupt")
+    assert "SpawnProcess" not in told
+    assert time.monotonic() - began < 60
 
 
 def test_arrays_and_back_changes_nothing() -> None:

@@ -1,6 +1,7 @@
 """Work divided among processes, results in the order of the work."""
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -37,7 +38,12 @@ def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
         return
     threads = max(1, torch.get_num_threads() // processes)
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(make, threads))
+    with _sigint_held():
+        for _ in range(processes):
+            pool.submit(int)  # each call starts a process, as none can be at leisure yet
+    started = [process for process in multiprocessing.active_children() if process not in before]
 
     def ask(method: str, arguments: Iterable[Sequence[Any]]) -> Iterator[Any]:
         ahead = deque[Future[Any]]()
@@ -54,8 +60,25 @@ def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
         raise UserError(
             "a worker process died, of too little memory perhaps; take fewer --workers"
         ) from error
+    except (KeyboardInterrupt, SystemExit):
+        for process in started:  # nobody waits for what they are at
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _sigint_held() -> Iterator[None]:
+    """Ctrl-C comes after this context, and never to a process that is started within it.
+
+    A terminal sends it to all processes, but only the first has something to say.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: Any = None
