@@ -268,6 +268,14 @@ def test_page_json_and_tables_hold_every_row(match: tuple[Path, Any]) -> None:
     assert all(run["seconds"] > 0 for row in twin["rows"] for run in row["runs"])
 
 
+def test_what_evaluate_warns_of_stands_beside_the_scores(match: tuple[Path, Any]) -> None:
+    out, record = match
+    assert ["biased upwards" in note for note in record["notes"]] == [False, True]
+    assert record["notes"][0].startswith("No Fréchet distance of ")
+    for suffix in ("html", "md"):
+        assert all(note in (out / f"match.{suffix}").read_text() for note in record["notes"])
+
+
 def test_the_picture_has_a_row_for_each_pair_and_a_column_for_each_strategy(match: tuple[Path, Any]) -> None:
     with Image.open(match[0] / "match.png") as sheet:
         columns = 2 + 4 + 1  # source and reference, the strategies, the true translation
@@ -361,7 +369,7 @@ def test_a_sweep_of_one_seed_says_so_and_has_a_chart_with_both_lines(tmp_path: P
     record = {
         "name": "weights", "command": "cluit ablate weights", "machine": "a machine", "seeds": [0],
         "settings": runs[0].settings.flat(), "test": {"sources": 1, "each": 1}, "network": "random",
-        "oracle": "small", "oracle_accuracy": 0.99, "rows": summaries(rows, outcomes),
+        "oracle": "small", "oracle_accuracy": 0.99, "notes": ["Few pictures."], "rows": summaries(rows, outcomes),
     }  # fmt: skip
     page = document(record, outcomes, None)
     assert all(
@@ -369,3 +377,5 @@ def test_a_sweep_of_one_seed_says_so_and_has_a_chart_with_both_lines(tmp_path: P
     )
     assert page.count("<svg") == 1
     assert "| λ 80 | +0.150 one seed |" in markdown(record)
+    assert "Few pictures." in page
+    assert "\n\nFew pictures.\n\n" in markdown(record)

@@ -277,7 +277,7 @@ def test_training_pictures_are_not_held_out_too(folder: Path, tmp_path: Path) ->
     data = shutil.copytree(folder, tmp_path / "data")
     inner = shutil.copytree(folder, data / "inner")
     for held_out in (data, inner):
-        with pytest.raises(UserError, match="held-out pictures in .* must not be inside each other"):
+        with pytest.raises(UserError, match=r"held-out pictures in .* must not be inside each other"):
             train(data, out=tmp_path / "run", **{**TINY, "held_out": held_out})
     assert not (tmp_path / "run").exists()
 

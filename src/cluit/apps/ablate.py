@@ -58,6 +58,7 @@ def ablate(
         "oracle": scorer.question["oracle"],
         "oracle_accuracy": scorer.oracle_accuracy,
         "rule": RULE,
+        "notes": scorer.notes,
         "rows": summaries(rows, outcomes),
         "seconds": {"training": sum(one.seconds for one in outcomes if not one.failure)},
     }

@@ -63,7 +63,13 @@ def require_replaceable(out: Path, name: str) -> None:
 
 def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], list[str]]]:
     """Headings with their tables and what these mean."""
-    found = [("Quality", compared(record, QUALITY), [quality_note(record), RULE])]
+    found = [
+        (
+            "Quality",
+            compared(record, QUALITY),
+            [quality_note(record), RULE, *map(report.placed, record["notes"])],
+        )
+    ]
     if columns(record, TRUTH):
         found.append(("Against the true translation", compared(record, TRUTH), [NOTE]))
         sources, references = POSES, [OF_REFERENCE + name for name in POSES]

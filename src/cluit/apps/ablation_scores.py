@@ -13,6 +13,7 @@ import torch
 from cluit.apps.ablation_runs import Planned
 from cluit.apps.api import Painter, load
 from cluit.apps.crew import crew
+from cluit.apps.evaluate import rare_classes, small_sets
 from cluit.apps.evaluation_set import EvaluationSet, open_pictures
 from cluit.apps.examination import ORACLE, Examination, open_network
 from cluit.apps.pictures import PORTRAITS
@@ -70,6 +71,8 @@ class Scorer:
         names = self.known.names
         each = min(EACH, len(set(names)) - 1)
         self.sources, self.references = random_pairs(names, each, SEED, SOURCES).numbers(names)
+        self.work = Examination(self.examiner, self.known, self.sources, self.references, SEED)
+        self.notes = [*self.known.notes, *rare_classes(self.work), *small_sets(self.work)]
         self.question = {
             "pictures": place,
             "content": self.digest,
@@ -97,7 +100,7 @@ class Scorer:
     def judged(self, translator: Translator) -> dict[str, float]:
         """All scores that these pictures allow."""
         examiner = replace(self.examiner, translator=translator.to(self.examiner.device))
-        work = Examination(examiner, self.known, self.sources, self.references, SEED)
+        work = replace(self.work, examiner=examiner)
         with crew(examiner, lambda: examiner, processes=1) as ask:
             found = work.examine([self.digest], ask, Clock())
         tally = found.tallies[MODEL]

@@ -18,7 +18,7 @@ import torch
 from cluit.apps import evaluate_page, failures, report
 from cluit.apps.crew import crew
 from cluit.apps.evaluation_set import EvaluationSet, Known, needs_table
-from cluit.apps.examination import ORACLE, Examination, Findings, Job
+from cluit.apps.examination import ORACLE, Examination, Job
 from cluit.apps.gallery import free_folder, progress
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
@@ -97,7 +97,7 @@ def evaluate(
             "networks": {network.name: network.dim for network in examiner.networks},
             "oracle": oracle_record(examiner),
             "scores": scores,
-            "notes": [*known.notes, *rare_classes(work, found), *small_sets(work, found), *no_kernel(work)],
+            "notes": [*known.notes, *rare_classes(work), *small_sets(work), *no_kernel(work)],
             "timings": timings(clock, time.perf_counter() - began, examiner.device),
         }
         shown = failures.Shown(work, found.table.styles[work.references])
@@ -174,12 +174,10 @@ def oracle_record(examiner: Examiner) -> dict[str, Any] | None:
     }
 
 
-def rare_classes(work: Examination, found: Findings) -> list[str]:
+def rare_classes(work: Examination) -> list[str]:
     """A warning where the mean by class is not one of all classes."""
-    made = found.tallies[MODEL].crowds[0]
     # without labels there is one crowd of all, and no class that could be rare
-    pairs = zip(work.classes, found.real[0].classes, made.classes, strict=False)
-    rare = [name for name, p, q in pairs if min(p.count, q.count) < 2]
+    rare = [name for name, counts in zip(work.classes, work.class_counts(), strict=False) if min(counts) < 2]
     if not rare:
         return []
     return [
@@ -188,17 +186,15 @@ def rare_classes(work: Examination, found: Findings) -> list[str]:
     ]
 
 
-def small_sets(work: Examination, found: Findings) -> list[str]:
+def small_sets(work: Examination) -> list[str]:
     """A warning for each network that has more features than there are pictures to tell them from."""
-    warnings = []
-    made = found.tallies[MODEL].crowds
-    for network, crowd, outputs in zip(work.examiner.networks, found.real, made, strict=True):
-        counts = [gaussian.count for one in (crowd, outputs) for gaussian in one.classes if gaussian.count]
-        if min(counts) <= network.dim:
+    warnings, fewest = [], min(count for counts in work.class_counts() for count in counts if count)
+    for network in work.examiner.networks:
+        if fewest <= network.dim:
             where = " in the smallest class" if work.classes else ""
             warnings.append(
                 f"Fréchet distances under {network.name} are biased upwards: for {network.dim:,} features "
-                f"there are too few pictures, {min(counts):,}{where}. Compare them at equal "
+                f"there are too few pictures, {fewest:,}{where}. Compare them at equal "
                 "numbers of pictures alone"
                 + ("; the kernel distance has no such bias." if work.blocks else ".")
             )
@@ -210,8 +206,8 @@ def no_kernel(work: Examination) -> list[str]:
     if work.blocks:
         return []
     return [
-        "No kernel distance: it takes two sources with two references and at least two real pictures that are "
-        "none of these; give more pictures, or other ones as --real."
+        "No kernel distance: it takes two sources with two references and at least two real pictures that "
+        "are none of these; give more pictures, or other ones as --real."
     ]
 
 

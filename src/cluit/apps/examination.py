@@ -8,6 +8,7 @@ alike from call to call, as they do with equal numbers of threads in each proces
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
 from cluit.evaluation.clock import Clock
-from cluit.evaluation.crowd import Crowd
+from cluit.evaluation.crowd import Crowd, some_of
 from cluit.evaluation.examiner import LOOKED_UP, MODEL, Examiner, Judged, Looked
 from cluit.evaluation.features import Features, open_features
+from cluit.evaluation.kernel import Block, independent_blocks
 from cluit.evaluation.oracle import Oracle, load_oracle
 from cluit.evaluation.pixels import Pixels
 from cluit.evaluation.reader import FaceReader
@@ -134,9 +136,38 @@ class Examination:
             "classes": self.classes,
         }
 
-    def crowd(self, network: int, count: int) -> Crowd:
-        """An empty one, for so many pictures."""
-        return Crowd(count, self.examiner.networks[network].dim, max(1, len(self.classes)), self.seed)
+    def class_counts(self) -> list[tuple[int, int]]:
+        """Of each class, or of all together without labels, the real pictures and the outputs."""
+        known = self.known
+        if known.classes is None or known.real_classes is None:
+            return [(len(known.real), self.references.numel())]
+        count = len(self.classes)
+        real = known.real_classes[known.real].bincount(minlength=count)
+        made = known.classes.values[self.references.flatten()].bincount(minlength=count)
+        return list(zip(real.tolist(), made.tolist(), strict=True))
+
+    @cached_property
+    def sample(self) -> Tensor:
+        """Places among the real pictures of those whose features are kept."""
+        return some_of(len(self.known.real), self.seed)
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Of kernel distances: real pictures by their places, outputs in the order of the pairs."""
+        among = self.known.shared[self.sample]
+        dealt = independent_blocks(self.sources, self.references, among, seed=self.seed)
+        return [Block(self.sample[block.real], block.outputs) for block in dealt]
+
+    @cached_property
+    def compared(self) -> Tensor:
+        """Ascending numbers of the outputs in blocks: at most as many as the sample has real pictures."""
+        return (
+            torch.cat([torch.empty(0, dtype=torch.long), *(one.outputs for one in self.blocks)]).sort().values
+        )
+
+    def crowd(self, network: int, kept: Tensor) -> Crowd:
+        """An empty one. kept: see `Crowd`."""
+        return Crowd(self.examiner.networks[network].dim, max(1, len(self.classes)), kept)
 
     def examine(
         self,
@@ -183,7 +214,7 @@ class Examination:
     def real_crowds(self, table: Table, clock: Clock) -> list[Crowd]:
         """The real pictures under each network. table: of the last set."""
         numbers, labels = torch.tensor(self.known.real), self.known.real_classes
-        crowds = [self.crowd(network, len(numbers)) for network in range(len(table.features))]
+        crowds = [self.crowd(network, self.sample) for network in range(len(table.features))]
         for network, crowd in enumerate(crowds):
             for part in numbers.split(ROWS_AT_ONCE):
                 with clock.running("means and covariances", part):
@@ -213,8 +244,7 @@ class Examination:
         return tallies
 
     def _tally(self, near: Tensor | None) -> Tally:
-        count = self.references.numel()
-        return Tally([self.crowd(i, count) for i in range(len(self.examiner.networks))], near)
+        return Tally([self.crowd(i, self.compared) for i in range(len(self.examiner.networks))], near)
 
     def scores(self, tally: Tally, real: Sequence[Crowd]) -> dict[str, Any]:
         """All that one answer comes to, as JSON values."""
@@ -225,7 +255,7 @@ class Examination:
             truth = tally.truth_scores(test, self.sources, self.references)
         names = [network.name for network in self.examiner.networks]
         return {
-            **tally.scores(real, names, self.classes, self.seed),
+            **tally.scores(real, names, self.classes, self.blocks),
             "oracle": None if marks is None else marks.record(),
             "truth": truth,
         }
