@@ -8,6 +8,7 @@ from cluit.data.labels import Labels
 from cluit.data.portraits import Portraits
 from cluit.evaluation.crowd import Crowd
 from cluit.evaluation.examiner import Judged
+from cluit.evaluation.kernel import Block
 from cluit.evaluation.reader import POSE_SPREAD, FaceReader, true_pose
 from cluit.evaluation.tally import Tally
 from cluit.evaluation.truth import TruthSet, measure
@@ -20,7 +21,7 @@ def judged(logits: Tensor | None = None) -> Judged:
 
 
 def tallied(answer: Judged, block: int, near: Tensor | None = None) -> Tally:
-    tally = Tally([Crowd(SOURCES * EACH, DIM, 2)], near)
+    tally = Tally([Crowd(DIM, 2, torch.arange(0, SOURCES * EACH, 3))], near)
     for rows in torch.arange(SOURCES).split(block):
         part = Judged(
             [features[rows] for features in answer.features],
@@ -34,14 +35,15 @@ def tallied(answer: Judged, block: int, near: Tensor | None = None) -> Tally:
 
 def test_blocks_of_any_size_come_to_the_same() -> None:
     answer = judged(torch.randn(SOURCES, EACH, 3))
-    real = Crowd(50, DIM, 2)
+    real = Crowd(DIM, 2, torch.arange(50))
     real.add(torch.randn(50, DIM), torch.arange(50) % 2)
-    few, many = (tallied(answer, block).scores([real], ["net"], ["a", "b"], seed=0) for block in (SOURCES, 2))
+    compared = [Block(torch.arange(20), torch.tensor([9, 3, 30]))]
+    few, many = (tallied(answer, size).scores([real], ["net"], ["a", "b"], compared) for size in (SOURCES, 2))
     assert few["structure_kept"] == pytest.approx(answer.structure.mean().item())
     assert few["networks"]["net"].pop("class_frechet") == pytest.approx(
         many["networks"]["net"].pop("class_frechet"), rel=1e-9
     )
-    assert few["networks"]["net"]["kernel_block"] == many["networks"]["net"]["kernel_block"]
+    assert few["networks"]["net"]["kernel"] == many["networks"]["net"]["kernel"]
     assert few["networks"]["net"]["frechet"] == pytest.approx(many["networks"]["net"]["frechet"], rel=1e-9)
     assert few["networks"]["net"]["diversity"] == pytest.approx(many["networks"]["net"]["diversity"])
 
@@ -88,7 +90,7 @@ def test_pose_errors_are_those_of_the_reading_in_standard_deviations() -> None:
     sources, references = torch.tensor([0, 1]), torch.tensor([[2, 3], [4, 5]])
     truth = TruthSet.of(portraits, sources.repeat_interleave(2), references.flatten())
     reader = FaceReader.load()
-    tally = Tally([Crowd(4, DIM)])
+    tally = Tally([Crowd(DIM)])
     for outputs, rows in ((truth.truths, slice(0, 2)), (truth.references, slice(2, 4))):
         measured = measure(outputs[rows], truth.truths[rows], truth.face[rows], reader)
         tally.add(Judged([torch.randn(1, 2, DIM)], None, torch.rand(1, 2), measured), None)

@@ -206,8 +206,8 @@ def no_kernel(work: Examination) -> list[str]:
     if work.blocks:
         return []
     return [
-        "No kernel distance: it takes two sources with two references and at least two real pictures that "
-        "are none of these; give more pictures, or other ones as --real."
+        "No kernel distance: it takes two sources with a reference each, all different, and two real "
+        "pictures that are none of these; give more pictures, or other ones as --real."
     ]
 
 

@@ -128,13 +128,14 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     note = (
         f"Distances of the outputs to {record['test']['real']:,} real pictures under {name} "
         f"({record['networks'][name]:,} features); lower is better, and values under another network have "
-        f"nothing to do with these. Kernel: unbiased squared MMD, the mean and its standard error over "
-        f"{kernel['kernel_blocks']} blocks of {kernel['kernel_block'][0]} real pictures and "
-        f"{kernel['kernel_block'][1]} outputs. Diversity: mean distance between two outputs of one source."
+        f"nothing to do with these. {kernel_note(kernel)} Diversity: mean distance "
+        "between two outputs of one source."
     )
     if record["settings"]["real"] is None:
-        note += (
-            " The real pictures are the test pictures, so that returning sources is near 0 over all classes."
+        note += " The real pictures are the test pictures" + (
+            ", all of which are sources: the Fréchet distance of returning these is 0 over all classes."
+            if record["test"]["sources"] == record["test"]["real"]
+            else "."
         )
     parts = [report.table(header, rows, note, strong=1)]
     if has_mean:
@@ -145,6 +146,22 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
         note = "Fréchet distance by the reference's class, to the real pictures of that class."
         parts.append(report.table(["answer", *classes], lines, note, strong=1))
     return parts
+
+
+def kernel_note(scores: Mapping[str, Any]) -> str:
+    """How the kernel distance was taken. scores: an answer's under one network."""
+    if scores["kernel"] is None:
+        return "No kernel distance: there are too few pictures."
+    blocks, (real, outputs) = scores["kernel_blocks"], scores["kernel_block"]
+    taken = (
+        "from one block"
+        if blocks == 1
+        else f"the mean over {blocks} blocks, and its standard error but for what blocks share,"
+    )
+    return (
+        f"Kernel: squared MMD, {taken} of {real} real pictures and {outputs} outputs or more; it is "
+        "unbiased, as no picture is in a block twice, be it as source, reference or real picture."
+    )
 
 
 def in_table(value: float | None, name: str) -> float:

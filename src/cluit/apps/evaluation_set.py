@@ -38,7 +38,7 @@ class EvaluationSet:
     wanted: Labels | None
     """What the oracle should see in them, by its numbers."""
     real: list[int]
-    """Which of the last set are the real pictures: each file once."""
+    """Which of the last set are the real pictures: each file once, by name."""
     shared: Tensor
     """(R,), which test picture each of these is, going by its name, by number; -1 where it is none."""
     real_classes: Tensor | None
@@ -62,7 +62,7 @@ class EvaluationSet:
             notes.append(f"No distances by class: {error}.")
         names = names_of(test)
         place = {name: number for number, name in enumerate(names)}
-        real_names = {name: number for number, name in enumerate(names_of(real))}
+        real_names = dict(sorted((name, number) for number, name in enumerate(names_of(real))))
         return cls(
             names,
             classes,

@@ -12,6 +12,7 @@ from cluit.evaluation.clock import Clock
 from cluit.evaluation.crowd import Crowd, distances
 from cluit.evaluation.diversity import mean_pairwise_distance
 from cluit.evaluation.examiner import Judged
+from cluit.evaluation.kernel import Block
 from cluit.evaluation.marks import Marks, marks_of
 from cluit.evaluation.reader import POSE_SPREAD, true_pose
 from cluit.evaluation.truth import Measured, summary
@@ -92,11 +93,13 @@ class Tally:
         predicted = logits > 0 if labels.multi else logits.argmax(dim=1)
         return marks_of(labels.classes, predicted, labels.values[references.flatten()])
 
-    def scores(self, real: Sequence[Crowd], names: Sequence[str], classes: Sequence[str], seed: int) -> Any:
+    def scores(
+        self, real: Sequence[Crowd], names: Sequence[str], classes: Sequence[str], blocks: Sequence[Block]
+    ) -> dict[str, Any]:
         """Under each network its `distances` to the real crowds and the mean diversity; structure kept."""
         networks = {
             name: {
-                **distances(crowd, made, classes, seed),
+                **distances(crowd, made, classes, blocks),
                 "diversity": self.diversity(number).mean().item(),
             }
             for number, (name, crowd, made) in enumerate(zip(names, real, self.crowds, strict=True))
