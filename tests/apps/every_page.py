@@ -84,6 +84,7 @@ def write_map(path: Path) -> None:
         "settings": {"model": "portraits", "data": str(path.parent), "by": "tsne", "seed": 0},
         "machine": "a machine",
         "classes": ["cat", "dog"],
+        "skipped": {},
         "pictures": [{"name": f"{i}.png", "class": i % 2, "x": x, "y": y} for i, (x, y) in enumerate(places)],
         "trustworthiness": 0.9,
         "precision_at_10": {"codes": 0.5, "map": 0.5},

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from cluit.apps.bench_search import bench_search
-from cluit.apps.search import search
+from cluit.apps.code_index import CodeIndex
+from cluit.apps.gallery import open_gallery
+from cluit.apps.search import search, skipped
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 
@@ -51,7 +53,7 @@ def test_an_index_is_reused_and_a_stale_one_made_anew_in_a_line(
     as_picture(torch.zeros(3, 40, 50, dtype=torch.uint8)).save(pictures / "dark" / "0.png")
     again = search(tiny_model, pictures, out=tmp_path / "2", k=3, index=index, features="random")
     assert again["index"] == "made"
-    assert "is of another pictures; it is made anew" in capsys.readouterr().out
+    assert "is of other pictures; it is made anew" in capsys.readouterr().out
 
 
 def test_what_is_no_index_is_not_replaced(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
@@ -62,12 +64,54 @@ def test_what_is_no_index_is_not_replaced(tiny_model: Path, pictures: Path, tmp_
     assert index.read_text() == "precious"
 
 
+def test_an_index_that_is_not_whole_says_what_to_do_or_is_made_anew(
+    tiny_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def again(out: str) -> str:
+        search(tiny_model, pictures, out=tmp_path / out, k=3, index=index, features="random")
+        return capsys.readouterr().out
+
+    index, names = tmp_path / "codes.safetensors", tmp_path / "codes.names.json"
+    again("first")
+    for number, half in enumerate((index, names)):
+        half.unlink()
+        assert f"the index {index} is not whole; it is made anew" in again(str(number))
+    whole = index.read_bytes()
+    index.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=rf"is damaged; delete it and {names}"):
+        again("out")
+    index.unlink()
+    for text, said in (("mine", "not of an index of cluit"), ('{"format_version": 9}', "by a newer cluit")):
+        names.write_text(text)
+        with pytest.raises(UserError, match=f"{names} .*{said}.*; .*choose another --index"):
+            again("out")
+
+
 def test_a_damaged_picture_is_left_out(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
     whole = (pictures / "dark" / "2.png").read_bytes()
     (pictures / "dark" / "2.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "light" / "no.png").write_text("no picture")
     with pytest.warns(UserWarning, match="skipped"):
         record = search(tiny_model, pictures, out=tmp_path / "out", k=3, features="random")
     assert record["pictures"] == 13
+    assert list(record["skipped"]) == ["dark/2.png", "light/no.png"]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert all(f">{name}</td>" in page for name in record["skipped"])
+
+
+def test_a_picture_that_a_reused_index_lacks_is_told_of(pictures: Path) -> None:
+    gallery = open_gallery(pictures, 32, 0)
+    codes = CodeIndex(gallery.names[1:], torch.zeros(13, 4), {})
+    assert skipped(gallery, codes) == {"dark/0.png": "could not be read when the index was made"}
+
+
+def test_pictures_are_named_by_their_places_in_the_folder(
+    tiny_model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    record = search(tiny_model, pictures, out=tmp_path / "out", k=3, features="random")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "query<br>dark/0.png<" in page
+    assert all(f"<br>{one['name']}<" in page for query in record["queries"] for one in query["nearest"])
 
 
 def test_without_classes_it_says_what_it_cannot_say(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,8 @@ from cluit.core.files import atomic_file, disk_errors
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+OTHER = {"model": "another model", "pictures": "other pictures", "precision": "another precision"}
+"""How a change of what codes depend on is told, see `tie`."""
 
 
 @dataclass(frozen=True)
@@ -52,27 +55,46 @@ def card_of(path: Path) -> Path:
 def read_index(path: Path) -> CodeIndex:
     """What ``write`` wrote; one whose writing was interrupted is tied to nothing.
 
-    UserError for whatever else is there: it is not ours to replace.
+    UserError for a damaged one, and for whatever else is there: it is not ours to replace.
     """
-    wrong = UserError(f"{path} is there and no index of cluit; choose another --index")
+    card, unfinished = read_card(path), CodeIndex([], torch.empty(0, 1), {})
+    if not path.exists():
+        return unfinished
     try:
-        card = json.loads(card_of(path).read_bytes())
         with safe_open(path, framework="pt") as file:
             tie = json.loads((file.metadata() or {})["tie"])
             codes = file.get_tensor("codes")
             graph = file.get_tensor("graph") if "graph" in file.keys() else None  # noqa: SIM118
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, RecursionError) as error:
-        raise wrong from error
-    if not isinstance(card, dict) or card.get("format_version") != FORMAT or not isinstance(tie, dict):
-        raise wrong
-    names = card.get("names")
-    if card.get("tie") != tie or not isinstance(names, list) or len(names) != len(codes):
-        return CodeIndex([], torch.empty(0, 1), {})
-    return CodeIndex(names, codes, tie, graph)
+        if card is None:
+            raise UserError(f"{path} is there and no index of cluit; choose another --index") from error
+        raise UserError(
+            f"the index {path} is damaged; delete it and {card_of(path)}, and it is made anew"
+        ) from error
+    if card is None or card["tie"] != tie or len(card["names"]) != len(codes):
+        return unfinished
+    return CodeIndex(card["names"], codes, tie, graph)
+
+
+def read_card(path: Path) -> dict[str, Any] | None:
+    """The file of names beside the index at ``path``, None without one. UserError for another file."""
+    file = card_of(path)
+    if not file.exists():
+        return None
+    try:
+        card = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        card = None
+    version = card.get("format_version") if isinstance(card, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise UserError(f"{file} was written by a newer cluit; upgrade this one, or choose another --index")
+    if version != FORMAT or not isinstance(card.get("tie"), dict) or not isinstance(card.get("names"), list):
+        raise UserError(f"{file} is there and not of an index of cluit; choose another --index")
+    return dict(card)
 
 
 def tie(painter: Painter, gallery: Gallery) -> dict[str, str]:
-    """What codes depend on, in the words in which a change of it is told."""
+    """What codes depend on."""
     digest = blake2b(digest_size=16)
     for name, tensor in sorted(painter.translator.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -100,7 +122,8 @@ def codes_of(painter: Painter, gallery: Gallery, path: Path | None) -> tuple[Cod
         changed = [name for name, value in wanted.items() if index.tie.get(name) != value]
         if not changed:
             return index, True
-        reason = f"is of another {', another '.join(changed)}" if index.tie else "was not finished"
+        others = " and ".join(OTHER[name] for name in changed)
+        reason = f"is of {others}" if index.tie else "is not whole"
         print(f"the index {path} {reason}; it is made anew", flush=True)
     good, codes = gallery.encode(painter, range(len(gallery)))
     index = CodeIndex([gallery.names[i] for i in good], codes, wanted)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from cluit.apps import report
 from cluit.apps.api import Painter
 from cluit.apps.pictures import PORTRAITS, names_of, shuffled
+from cluit.apps.report import Html
 from cluit.core.errors import UserError
 from cluit.core.files import disk_errors
 from cluit.data.folder import ImageFolder
@@ -82,6 +84,15 @@ class Gallery:
             digest.update(name.encode(errors="surrogateescape") + b"\n" + content)
         return digest.hexdigest()
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Files that could not be used, by name, with the reason; some only show when they are read."""
+        if isinstance(self.pictures, Portraits):
+            return {}
+        root = self.pictures.root
+        found = self.pictures.skipped.items()
+        return {path.relative_to(root).as_posix(): reason for path, reason in sorted(found)}
+
     def sample(self, count: int) -> list[int]:
         """At most ``count`` numbers, spread over all by a fixed chance, in order."""
         return sorted(shuffled(len(self))[:count])
@@ -97,6 +108,15 @@ def open_gallery(data: str | Path, size: int, count: int) -> Gallery:
             raise UserError(f"an analysis needs at least 2 portraits, got {count}")
         return Gallery(Portraits(count, size, split="test"))
     return Gallery(ImageFolder(data, size))
+
+
+def left_out(skipped: Mapping[str, str]) -> list[Html]:
+    """A section that names every file that could not be used, where there are any; see `Gallery.skipped`."""
+    if not skipped:
+        return []
+    return [
+        report.section("Files that could not be used", report.table(["file", "reason"], [*skipped.items()]))
+    ]
 
 
 def progress() -> Progress:

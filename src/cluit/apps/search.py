@@ -91,6 +91,7 @@ def search(
         "pictures": len(codes.names),
         "compared": len(compared.numbers),
         "index": "reused" if reused else "made",
+        "skipped": skipped(gallery, codes),
         "queries": told,
         "scores": scores,
         "seconds": {phase: spent.seconds for phase, spent in clock.phases.items()},
@@ -100,6 +101,15 @@ def search(
     report.write(folder / PAGE, document(record, rows), record)
     print(*retrieval.sentences(scores), f"page: {(folder / PAGE).resolve()}", sep="\n")
     return record
+
+
+def skipped(gallery: Gallery, codes: CodeIndex) -> dict[str, str]:
+    """Every file without a code, with the reason."""
+    coded = {*codes.names}
+    lacking = {
+        name: "could not be read when the index was made" for name in gallery.names if name not in coded
+    }
+    return dict(sorted((lacking | gallery.skipped).items()))
 
 
 def refuse_unusable(k: int, approximate: bool) -> None:

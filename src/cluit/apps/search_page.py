@@ -1,13 +1,12 @@
 """The page of a search: neighbours as pictures, and what the search is worth."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from cluit.apps import report
-from cluit.apps.gallery import Gallery
+from cluit.apps.gallery import Gallery, left_out
 from cluit.apps.report import Html
 from cluit.apps.retrieval import PROBES, K
 from cluit.apps.thumbnails import Cell, thumbnail, wrapped
@@ -20,12 +19,11 @@ def rows_of(
     number = {name: i for i, name in enumerate(gallery.names)}
     rows = []
     for query, picture in zip(queries, pictures, strict=True):
-        row: list[Cell] = [(thumbnail(picture), ["query", Path(query["query"]).stem])]
+        row: list[Cell] = [(thumbnail(picture), ["query", report.place(query["query"])])]
         wanted = [number[one["name"]] for one in query["nearest"]]
         drawn = dict(zip(*gallery.read(wanted), strict=True))
         for one, place in zip(query["nearest"], wanted, strict=True):
-            last = one.get("class") or Path(one["name"]).stem
-            row.append((thumbnail(drawn[place]), [f"{one['similarity']:.3f}", last]))
+            row.append((thumbnail(drawn[place]), [f"{one['similarity']:.3f}", one["name"]]))
         rows.append(row)
     return rows
 
@@ -50,6 +48,7 @@ def document(record: Mapping[str, Any], rows: Sequence[Sequence[Cell]]) -> str:
             ),
             *approximate(record),
         ),
+        *left_out(record["skipped"]),
     )
 
 

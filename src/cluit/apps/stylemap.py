@@ -16,7 +16,7 @@ from cluit.analysis.neighbours import precision_at_k
 from cluit.analysis.plane import FEWEST, By, kept_neighbours, project
 from cluit.apps import report
 from cluit.apps.api import load
-from cluit.apps.gallery import free_folder, open_gallery, progress
+from cluit.apps.gallery import free_folder, left_out, open_gallery, progress
 from cluit.apps.report import Html, data_uri
 from cluit.apps.thumbnails import thumbnail
 from cluit.apps.translate import write_picture
@@ -65,6 +65,7 @@ def style_map(
     record = {
         "settings": {"model": str(model), "data": str(data), "by": by, "count": count, "seed": seed},
         "machine": describe(painter.device),
+        "skipped": gallery.skipped,
         "classes": gallery.classes,
         "pictures": [
             {"name": gallery.names[i], "class": int(label), "x": x, "y": y}
@@ -140,6 +141,7 @@ def document(record: Mapping[str, Any], thumbnails: Sequence[Image.Image], colou
         report.section("Map", interactive(record, thumbnails, colours)),
         *([report.section("Figures", report.table(["measure", "value"], rows, note))] if rows else []),
         report.section("Time", report.paragraph(f"{spent}, on {record['machine']}.")),
+        *left_out(record["skipped"]),
     )
 
 
