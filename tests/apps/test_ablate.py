@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from cluit.apps import ablation_scores, commands, evaluation_set, pictures, truths
-from cluit.apps.ablate import ablate, train_and_score
+from cluit.apps.ablate import ablate, time_left, train_and_score
 from cluit.apps.ablate_page import document, markdown, sweep
 from cluit.apps.ablation_runs import Name, Planned, plan, rows_of
 from cluit.apps.ablation_scores import SCORES, Scorer, kept_scores
@@ -333,6 +333,11 @@ def test_a_difference_counts_where_it_exceeds_both_deviations_together() -> None
     assert comparison([1.0, 1.2], [1.0, 1.2], is_base=True)["difference"] is None
 
 
+def test_what_is_left_is_told_in_minutes_while_there_are_any() -> None:
+    assert time_left(20) == " · less than a minute left in all"
+    assert time_left(200) == " · about 3 min left in all"
+
+
 def test_rows_in_another_order_than_the_papers_are_named() -> None:
     rows = [
         {"row": "a", "paper": {"mFID": 1, "accuracy": 90}, "scores": {"mae": comparison([5.0, 5.1], [])}},
@@ -369,7 +374,8 @@ def test_a_sweep_of_one_seed_says_so_and_has_a_chart_with_both_lines(tmp_path: P
     record = {
         "name": "weights", "command": "cluit ablate weights", "machine": "a machine", "seeds": [0],
         "settings": runs[0].settings.flat(), "test": {"sources": 1, "each": 1}, "network": "random",
-        "oracle": "small", "oracle_accuracy": 0.99, "notes": ["Few pictures."], "rows": summaries(rows, outcomes),
+        "oracle": "small", "oracle_accuracy": 0.99, "notes": ["Few pictures."],
+        "rows": summaries(rows, outcomes),
     }  # fmt: skip
     page = document(record, outcomes, None)
     assert all(

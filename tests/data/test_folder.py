@@ -189,6 +189,12 @@ def test_too_few_good_pictures_is_one_sentence_at_the_start(ten: Path) -> None:
     assert len(ImageFolder(ten, 8, minimum=3)) == 3
 
 
+def test_one_picture_is_no_pictures(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "only.png")
+    with pytest.raises(UserError, match=r"^only 1 picture under .* can be used, at least 2 are needed$"):
+        ImageFolder(tmp_path, 8)
+
+
 @pytest.mark.filterwarnings("ignore:skipped")
 def test_too_few_good_pictures_is_one_sentence_when_it_shows_later(ten: Path) -> None:
     for i in range(9):

@@ -68,7 +68,7 @@ def test_a_file_of_pairs_gives_them_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", "{}", '{"format_version": 2}', '{"format_version": 1, "sources": ["a"]}', "\\u0000",
+        "", "[]", "{}", '{"format_version": "2"}', '{"format_version": 1, "sources": ["a"]}', "\\u0000",
         '{"format_version": 1, "sources": ["a"], "references": 5}',
         '{"format_version": 1, "sources": ["a"], "references": [["a"]]}',
         '{"format_version": 1, "sources": ["a", "a"], "references": [["b"], ["c"]]}',
@@ -83,6 +83,12 @@ def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises(UserError, match=r"bad\.json is no file of pairs"):
         Pairs.read(tmp_path / "bad.json")
+
+
+def test_a_file_of_a_newer_format_says_so(tmp_path: Path) -> None:
+    (tmp_path / "new.json").write_text('{"format_version": 99}')
+    with pytest.raises(UserError, match=r"new\.json was written by a newer cluit"):
+        Pairs.read(tmp_path / "new.json")
 
 
 def test_a_missing_file_and_a_missing_picture_are_named(tmp_path: Path) -> None:

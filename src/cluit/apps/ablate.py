@@ -77,9 +77,8 @@ def train_and_score(
     waiting, spent, outcomes = sum(not run.finished for run in runs), list[float](), list[Outcome]()
     for number, run in enumerate(runs, 1):
         began, new = time.monotonic(), not run.finished
-        left = sum(spent) / len(spent) * (waiting - len(spent)) / 60 if spent else None
         if new:
-            remaining = "" if left is None else f" · about {left:.0f} min left in all"
+            remaining = time_left(sum(spent) / len(spent) * (waiting - len(spent))) if spent else ""
             head = f"run {number} of {len(runs)}: {titles[run.row]}, seed {run.seed}"
             console.print(head + remaining, highlight=False)
         try:
@@ -97,6 +96,11 @@ def train_and_score(
         if new:
             spent.append(time.monotonic() - began)
     return outcomes
+
+
+def time_left(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f" · about {minutes} min left in all" if minutes else " · less than a minute left in all"
 
 
 def write(

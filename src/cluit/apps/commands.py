@@ -128,8 +128,8 @@ def evaluate(
         oracle: A classifier of cluit oracle: adds translation accuracy.
         features: Networks for distances: random, efficientnet-lite0, oracle, inception:FILE,
             inception:URL#SHA256 or TorchScript files. By default efficientnet-lite0 and the oracle given.
-        attributes: A table of the test pictures' attributes, for an oracle of attributes.
-        pairs: A file of pairs that an earlier evaluation wrote, in place of random ones.
+        attributes: A table of the test pictures' attributes, for an oracle of attributes and a folder.
+        pairs: A file of pairs that an earlier evaluation wrote, in place of --each and --limit.
         each: References for each source.
         seed: Of the pairs.
         limit: Only so many sources, drawn at random.
@@ -175,7 +175,7 @@ def oracle(
     Args:
         data: A folder with a subfolder per class, or the word portraits: drawn animals by species.
         out: A new folder for the oracle and the page that says how often it is right.
-        test: A folder of other pictures like it; only portraits draw their own.
+        test: A folder of other pictures like it, required with a folder; portraits draw their own.
         attributes: A table of files and 0/1 or -1/1 columns; the test folder's own of that name wins.
         only: Some attributes, celeba for the twelve that no pose changes, or all; of portraits, their own.
         depth: Of the residual network: 18, 34 or 50, the paper's.

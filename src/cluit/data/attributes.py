@@ -72,15 +72,16 @@ def attribute_labels(pictures: ImageFolder, table: Path, only: Sequence[str] = (
 def choose(only: Sequence[str], known: Sequence[str], where: str) -> tuple[str, ...]:
     """The attributes that ``only`` names, each once: their own names, ``celeba`` for the twelve, or ``all``.
 
-    UserError that names the nearest attribute for one that is not ``known``.
+    UserError that names the nearest attribute, if any is near, for one that is not ``known``.
     """
     names = list[str]()
     for name in only:
         names += {CELEBA: CELEBA_TWELVE, ALL: known}.get(name, (name,)) if name not in known else (name,)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"there is no attribute {name!r} in {where}; did you mean {near!r}?")
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"take some of {listed(known)}"
+            raise UserError(f"there is no attribute {name!r} in {where}; {advice}")
     if not names:
         raise UserError(f"no attribute is chosen; take some of {listed(known)}")
     return tuple(dict.fromkeys(names))

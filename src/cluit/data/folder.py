@@ -126,8 +126,9 @@ class ImageFolder:
             raise UserError(f"no pictures under {self.root}; looked for {', '.join(SUFFIXES)}")
         first = "; ".join(f"{path.name}: {reason}" for path, reason in list(self.skipped.items())[:3])
         found = f" of {self._found}" if self._good < self._found else ""
+        things = "picture" if self._good == 1 and not found else "pictures"
         raise UserError(
-            f"only {self._good}{found} pictures under {self.root} can be used, "
+            f"only {self._good}{found} {things} under {self.root} can be used, "
             f"at least {max(1, self.minimum)} are needed" + (f" ({first})" if first else "")
         )
 

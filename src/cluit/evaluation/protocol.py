@@ -80,7 +80,10 @@ class Pairs:
             raise UserError(f"cannot read {path}: {error.strerror}; name a file of pairs") from error
         except ValueError as error:
             raise UserError(f"{path} is no file of pairs: {error}") from error
-        if not isinstance(record, dict) or record.get("format_version") != FORMAT_VERSION:
+        version = record.get("format_version") if isinstance(record, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise UserError(f"{path} was written by a newer cluit; upgrade this one, or make the pairs anew")
+        if version != FORMAT_VERSION:
             raise UserError(f"{path} is no file of pairs of format version {FORMAT_VERSION}")
         references = record.get("references")
         rows: list[Any] = [record.get("sources"), *references] if isinstance(references, list) else [None]
