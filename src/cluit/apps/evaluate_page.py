@@ -133,7 +133,8 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     )
     if record["settings"]["real"] is None:
         note += " The real pictures are the test pictures" + (
-            ", all of which are sources: the Fréchet distance of returning these is 0 over all classes."
+            ", all of them sources, so that the Fréchet distance of returning these is 0 over all classes, but "
+            "for rounding."
             if record["test"]["sources"] == record["test"]["real"]
             else "."
         )
@@ -153,14 +154,11 @@ def kernel_note(scores: Mapping[str, Any]) -> str:
     if scores["kernel"] is None:
         return "No kernel distance: there are too few pictures."
     blocks, (real, outputs) = scores["kernel_blocks"], scores["kernel_block"]
-    taken = (
-        "from one block"
-        if blocks == 1
-        else f"the mean over {blocks} blocks, and its standard error but for what blocks share,"
-    )
+    several = f"the mean over {blocks} blocks, each of at least" if blocks > 1 else "of"
     return (
-        f"Kernel: squared MMD, {taken} of {real} real pictures and {outputs} outputs or more; it is "
-        "unbiased, as no picture is in a block twice, be it as source, reference or real picture."
+        f"Kernel: squared MMD, {several} {real} real pictures and {outputs} outputs. It is unbiased, as no "
+        "picture is in a block twice, be it as source, reference or real picture."
+        + (" Its standard error (±) does not cover that blocks share pictures." if blocks > 1 else "")
     )
 
 
