@@ -47,7 +47,7 @@ def test_an_oracle_of_species_ends_in_a_page_and_knows_its_marks(
     out = make_oracle("portraits", out=tmp_path / "deep" / "oracle", **SMALL)
     names = {"oracle.json", "oracle.safetensors", "report.html", "report.json"}
     assert {path.name for path in out.iterdir()} == names
-    assert "right on 24 pictures" in capsys.readouterr().out
+    assert "Of 24 pictures that it never saw" in capsys.readouterr().out
     assert [path.name for path in out.parent.iterdir()] == ["oracle"], "nothing half written beside it"
     oracle = load_oracle(out)
     twin = json.loads((out / "report.json").read_text())
@@ -185,7 +185,19 @@ def test_an_oracle_that_lives_by_colour_is_not_recommended() -> None:
     true = torch.tensor([0, 1] * 50)
     good, chance = marks_of("ab", true, true), marks_of("ab", torch.zeros(100).long(), true)
     assert "colour alone is not what it sees" in verdict(good, good)
-    assert "do not trust it" in verdict(good, chance)
+    assert "little but colour, so do not trust it" in verdict(good, chance)
+
+
+def test_an_oracle_no_better_than_the_commonest_class_is_not_praised() -> None:
+    true = (torch.arange(200) % 10 == 0).long()
+    blind, keen = marks_of("ab", torch.zeros(200).long(), true), marks_of("ab", true, true)
+    told = verdict(blind, blind)
+    assert "commonest class is right on 90.0%: it has learned nothing" in told
+    assert "colour" not in told.replace("lost their colours", "")
+    assert "colour alone is not what it sees" in verdict(keen, keen)
+    guessed = torch.rand(200, generator=torch.Generator().manual_seed(0)).round().long()
+    lucky = marks_of("ab", guessed, torch.arange(200) % 2)
+    assert "learned nothing" in verdict(lucky, lucky)
 
 
 def test_attributes_that_are_not_seen_are_named() -> None:
@@ -194,4 +206,6 @@ def test_attributes_that_are_not_seen_are_named() -> None:
     seen[:, 1] = False
     marks = marks_of(["glasses", "striped"], seen, true)
     assert "It hardly sees striped: do not judge by them" in verdict(marks, marks)
+    unseen = marks_of(["striped"], seen[:, 1:], true[:, 1:])
+    assert "It has learned next to nothing of any" in verdict(unseen, unseen)
     assert "hardly" not in verdict(marks_of(["glasses"], seen[:, :1], true[:, :1]), marks)

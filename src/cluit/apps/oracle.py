@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cluit.apps import report
-from cluit.apps.oracle_page import document
+from cluit.apps.oracle_page import document, verdict
 from cluit.apps.pictures import PORTRAITS, require_others
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.apps.train import memory_errors
@@ -177,8 +177,5 @@ def skipped(*parts: Labelled) -> dict[str, str]:
 
 
 def tell(out: Path, test: Marks, grey: Marks) -> None:
-    """One line for whoever waited."""
-    print(
-        f"oracle in {out}: {test.accuracy:.2%} right on {test.pictures} pictures that it never saw, "
-        f"{grey.accuracy:.2%} where they are grey; page: {out / PAGE}"
-    )
+    """The verdict for whoever waited."""
+    print(f"oracle in {out}. {verdict(test, grey)}", f"page: {out / PAGE}", sep="\n")

@@ -9,6 +9,7 @@ from cluit.apps.report import Html
 from cluit.evaluation.marks import Marks
 
 LEAST_BALANCED = 0.6  # of an attribute that is seen; 0.5 is worth nothing
+LEAST_GAIN = 0.2  # over always naming the commonest class, as a share of what that gets wrong
 
 
 def document(record: Mapping[str, Any], test: Marks, grey: Marks) -> str:
@@ -50,10 +51,21 @@ def verdict(test: Marks, grey: Marks) -> str:
         f"{seen} it names the class of {test.accuracy:.1%} rightly, and of {grey.accuracy:.1%} once they "
         "have lost their colours"
     )
+    commonest = test.counts.sum(dim=1).max().item() / test.pictures
+    if test.accuracy - commonest < max(LEAST_GAIN * (1 - commonest), 2 * error_of(commonest, test.pictures)):
+        return (
+            f"{text}; whoever always names the commonest class is right on {commonest:.1%}: it has learned "
+            "nothing that its accuracy shows, so do not trust it; train it longer or on more pictures."
+        )
     above_chance, kept = (marks.balanced - 1 / len(test.classes) for marks in (test, grey))
     if kept < above_chance / 2:
         return f"{text}: it sees little but colour, so do not trust it; train it with a higher --grey."
     return f"{text}: colour alone is not what it sees."
+
+
+def error_of(share: float, pictures: int) -> float:
+    """Standard error of a share of so many pictures."""
+    return (share * (1 - share) / pictures) ** 0.5
 
 
 def not_seen(test: Marks) -> str:
@@ -62,6 +74,8 @@ def not_seen(test: Marks) -> str:
     if not names:
         return ""
     advice = "do not judge by them; train it longer, wider or on larger pictures"
+    if len(names) == len(test.classes):
+        return f" It has learned next to nothing of any: {advice}."
     return f" It hardly sees {', '.join(names)}: {advice}."
 
 
