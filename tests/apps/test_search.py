@@ -34,9 +34,25 @@ def test_a_query_of_the_folder_finds_others_best_first(
     assert "dark/3.png" not in [one["name"] for one in nearest]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "index.json", "sheet.png"}
     assert json.loads((tmp_path / "out" / "index.json").read_text())["queries"] == record["queries"]
-    table = record["scores"]["precision_at_10"]
-    assert table["raw pixels"][""] == pytest.approx(0.6)  # six of ten: no class has more
-    assert table["chance"]["dark"] == pytest.approx(6 / 13)
+
+
+def test_precision_at_10_takes_more_than_twice_as_many_pictures(
+    tiny_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(10, 13):
+        for name in ("dark", "light"):
+            (pictures / name / f"{i}.png").write_bytes((pictures / name / f"{i - 10}.png").read_bytes())
+    few = search(tiny_model, pictures, out=tmp_path / "few", k=3, features="random")  # of 20 pictures
+    assert few["scores"]["precision_at_10"] == {}
+    assert "No precision@10: it takes at least 21 pictures" in capsys.readouterr().out
+    assert "No precision@10: it takes at least 21 pictures" in (tmp_path / "few" / "index.html").read_text()
+    (pictures / "dark" / "13.png").write_bytes((pictures / "dark" / "4.png").read_bytes())
+    table = search(tiny_model, pictures, out=tmp_path / "out", k=3, features="random")["scores"][
+        "precision_at_10"
+    ]
+    assert table["raw pixels"]["dark"] == pytest.approx(1)
+    assert table["raw pixels"]["light"] == pytest.approx(0.9)  # nine others: no more can be found
+    assert table["chance"]["dark"] == pytest.approx(10 / 20)
 
 
 def test_an_index_is_reused_and_a_stale_one_made_anew_in_a_line(
@@ -119,7 +135,7 @@ def test_without_classes_it_says_what_it_cannot_say(
 ) -> None:
     record = search(tiny_model, pictures / "dark", out=tmp_path / "out", k=3, features="random")
     assert record["scores"]["precision_at_10"] == {}
-    assert "no precision@10: it takes pictures in two subfolders" in capsys.readouterr().out
+    assert "No precision@10: it takes at least 21 pictures, in two subfolders" in capsys.readouterr().out
 
 
 def test_portraits_are_looked_for_in_another_pose(tiny_model: Path, tmp_path: Path) -> None:

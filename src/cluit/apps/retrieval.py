@@ -17,6 +17,10 @@ from cluit.data.portraits import Portraits, draw
 from cluit.evaluation.features import EfficientNetLite0, Features, open_features, vectors_of
 
 K = 10  # of precision@10
+FEWEST = (
+    2 * K + 1
+)  # pictures for it: among fewer, most of the others are neighbours whatever they are compared by
+NO_PRECISION = f"No precision@{K}: it takes at least {FEWEST} pictures, in two subfolders or more"
 MOST = 2000  # pictures that are compared with one another; a larger folder is sampled
 PIXELS = 64  # side at which raw pixels are compared, at most
 PROBES = 200  # styles looked for in another pose
@@ -70,10 +74,10 @@ class Compared:
 def precision_by_class(compared: Compared, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """Precision@10 by representation: the mean over classes under "", then each class; and what chance has.
 
-    Empty where there are fewer than two classes or not enough pictures.
+    Empty where there are fewer than two classes or than ``FEWEST`` pictures.
     """
     labels = compared.labels
-    if not classes or len(labels) <= K:
+    if not classes or len(labels) < FEWEST:
         return {}
     there = [(name, labels == number) for number, name in enumerate(classes) if (labels == number).any()]
     found = {name: precision_at_k(vectors, labels, K) for name, vectors in compared.vectors.items()}
@@ -125,9 +129,7 @@ def sentences(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[s
     if table := scores["precision_at_10"]:
         told.append(f"precision@{K}: " + ", ".join(f"{way} {row['']:.3f}" for way, row in table.items()))
     else:
-        told.append(
-            f"no precision@{K}: it takes pictures in two subfolders or more, and more than {K} of them"
-        )
+        told.append(NO_PRECISION)
     if table := scores["another_pose"]:
         shares = (f"{way} {row['recall_at_1']:.3f}" for way, row in table.items())
         told.append("same style in another pose found first: " + ", ".join(shares))

@@ -8,7 +8,7 @@ from torch import Tensor
 from cluit.apps import report
 from cluit.apps.gallery import Gallery, left_out
 from cluit.apps.report import Html
-from cluit.apps.retrieval import PROBES, K
+from cluit.apps.retrieval import NO_PRECISION, PROBES, K
 from cluit.apps.thumbnails import Cell, thumbnail, wrapped
 
 
@@ -61,12 +61,7 @@ def precision(record: Mapping[str, Any]) -> list[Html]:
     """By class and representation, or why there is none."""
     table = record["scores"]["precision_at_10"]
     if not table:
-        return [
-            report.paragraph(
-                "No figures: precision by class needs pictures in at least two subfolders, more than "
-                f"{K} in all."
-            )
-        ]
+        return [report.paragraph(f"{NO_PRECISION}.")]
     ways = list(table)
     rows = [
         [name or "mean over classes", *(table[way][name] for way in ways)]
