@@ -43,6 +43,21 @@ def test_strip_page_and_figures(tiny_model: Path, pictures: list[Path], tmp_path
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "index.json", "strip.png"}
 
 
+@pytest.mark.parametrize(("frames", "told"), [(2, ""), (3, "smoothness –, ")])
+def test_evenness_is_told_of_what_moves_in_more_than_one_step(
+    tiny_model: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    frames: int, told: str,
+) -> None:  # fmt: skip
+    record = interpolate(
+        tiny_model, pictures[0], pictures[:2], out=tmp_path / "out", frames=frames, features="random"
+    )
+    assert record["fade"]["step"][0] == 0  # the first reference is the source itself
+    printed, page = capsys.readouterr().out, (tmp_path / "out" / "index.html").read_text()
+    assert printed.startswith(told or "page: ")
+    assert "nan" not in printed
+    assert ("Smoothness: the largest step" in page) == (frames > 2)
+
+
 @pytest.mark.parametrize("suffix", [".webp", ".gif"])
 def test_an_animation_goes_there_and_back(
     tiny_model: Path, pictures: list[Path], tmp_path: Path, suffix: str

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,15 @@ def interpolate(
     record["seconds"] = time.perf_counter() - began
     write_picture(folder / STRIP, sheet(rows))
     report.write(folder / PAGE, document(record, rows, film), record)
-    print(f"smoothness {', '.join(f'{value:.2f}' for value in record['walk']['smoothness'])} (1 is even, "
-          f"{frames - 1} one jump)", *([f"animation: {film}"] if film else []),
-          f"page: {(folder / PAGE).resolve()}", sep="\n")  # fmt: skip
+    told = [evenness(record["walk"]["smoothness"], frames)] if frames > 2 else []
+    print(*told, *([f"animation: {film}"] if film else []), f"page: {(folder / PAGE).resolve()}", sep="\n")
     return record
+
+
+def evenness(smoothness: Sequence[float], frames: int) -> str:
+    """For the terminal; – where nothing moved. A line of two frames has one step, which is always even."""
+    values = ", ".join(f"{value:.2f}" if isfinite(value) else "–" for value in smoothness)
+    return f"smoothness {values} (1 is even, {frames - 1} one jump)"
 
 
 def refuse_unusable(references: Sequence[object], frames: int, seconds: float) -> None:

@@ -61,7 +61,7 @@ def lines(record: Mapping[str, Any], key: str) -> dict[str, list[tuple[float, fl
 
 
 def evenness(record: Mapping[str, Any]) -> list[Html]:
-    """Steps in a perceptual distance, and the largest over their mean."""
+    """Steps in a perceptual distance, and the largest over their mean, where there is more than one."""
     names = [Path(name).name for name in record["settings"]["references"]]
     rows = [
         [f"to {name}", *pair]
@@ -71,10 +71,10 @@ def evenness(record: Mapping[str, Any]) -> list[Html]:
         "Smoothness: the largest step from frame to frame over the mean step, by Euclidean distance between "
         f"{record['settings']['features']} features. 1 where all steps are equal, "
         f"{record['settings']['frames'] - 1} where everything happens at once. The fade mixes the pixels of "
-        "the two pictures, which in between shows neither."
+        "the two pictures, which in between shows neither. –: nothing moves."
     )
     return [
-        report.table(["line", WALK, FADE], rows, note),
+        *([report.table(["line", WALK, FADE], rows, note)] if record["settings"]["frames"] > 2 else []),
         curves(
             "Step from the frame before",
             lines(record, "step"),
