@@ -1,5 +1,7 @@
 """The kernel distance: the plain formula, no bias under the protocol, and blocks that make it so."""
 
+from math import sqrt
+
 import pytest
 import torch
 from torch import Tensor
@@ -74,7 +76,7 @@ def test_answers_of_the_real_law_are_at_zero_though_pictures_come_again(answer: 
 
     def z(values: list[float]) -> float:
         each = torch.tensor(values)
-        return each.mean().item() / (each.std().item() / len(each) ** 0.5)
+        return each.mean().item() / (each.std().item() / sqrt(len(each)))
 
     assert abs(z(blocks)) < 4
     assert abs(z(whole)) > 8

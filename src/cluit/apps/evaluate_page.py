@@ -133,8 +133,8 @@ def distances(name: str, record: Mapping[str, Any]) -> list[Html]:
     )
     if record["settings"]["real"] is None:
         note += " The real pictures are the test pictures" + (
-            ", all of them sources, so that the Fréchet distance of returning these is 0 over all classes, but "
-            "for rounding."
+            ", all of them sources, so that the Fréchet distance of returning these is 0 over all classes, "
+            "but for rounding."
             if record["test"]["sources"] == record["test"]["real"]
             else "."
         )

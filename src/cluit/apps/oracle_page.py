@@ -1,6 +1,7 @@
 """The page of `cluit oracle`: what the oracle sees and what it does not."""
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 from cluit.apps import report
@@ -65,7 +66,7 @@ def verdict(test: Marks, grey: Marks) -> str:
 
 def error_of(share: float, pictures: int) -> float:
     """Standard error of a share of so many pictures."""
-    return (share * (1 - share) / pictures) ** 0.5
+    return sqrt(share * (1 - share) / pictures)
 
 
 def not_seen(test: Marks) -> str:

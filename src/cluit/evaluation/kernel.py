@@ -69,7 +69,7 @@ def independent_blocks(
     queue, blocks = torch.randperm(len(real), generator=generator), list[Block]()
     for _ in range(count):
         numbers, taken = outputs.next(most)
-        free = ~torch.isin(real[queue], torch.tensor(taken))
+        free = ~torch.isin(real[queue], torch.tensor(taken, dtype=torch.long))
         chosen = free & (free.cumsum(dim=0) <= len(real) // count)
         if min(len(numbers), int(chosen.sum())) < 2:
             break
