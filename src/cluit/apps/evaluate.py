@@ -35,7 +35,7 @@ from cluit.evaluation.protocol import Pairs, random_pairs
 from cluit.evaluation.tally import Tally
 
 EACH = 10  # references for each source, the paper's
-PAGE, FAILURES, PAIRS = "index.html", "worst.html", "pairs.json"
+PAGE, PAIRS = "index.html", "pairs.json"
 
 
 def evaluate(
@@ -62,8 +62,8 @@ def evaluate(
     Arguments as the command's flags. Returns the page's JSON twin. UserError for whatever is wrong.
     """
     began, settings = time.perf_counter(), plain(locals())
-    twins = (Path(name).with_suffix(".json").name for name in (PAGE, FAILURES))
-    folder = free_folder(Path(out), PAGE, FAILURES, PAIRS, *twins, apart=[data, real])
+    twins = (Path(name).with_suffix(".json").name for name in (PAGE, failures.PAGE))
+    folder = free_folder(Path(out), PAGE, failures.PAGE, PAIRS, *twins, apart=[data, real])
     if pairs is not None and (limit is not None or each != EACH):
         raise UserError("a file of --pairs says who meets whom; leave out --limit and --each, or --pairs")
     job = Job(
@@ -136,7 +136,7 @@ def write(folder: Path, record: Mapping[str, Any], pairs: Pairs, shown: failures
     """The pairs, the page of failures and the page of scores: all or, so that it can be tried again, none."""
     with together(folder) as unfinished:
         pairs.write(unfinished / PAIRS)
-        failures.write(unfinished / FAILURES, record, failures.rankings(tally, shown.work), shown)
+        failures.write(unfinished / failures.PAGE, record, failures.rankings(tally, shown.work), shown)
         evaluate_page.write(unfinished / PAGE, record, shown)
 
 

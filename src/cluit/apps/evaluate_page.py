@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from cluit.apps import report
+from cluit.apps import failures, report
 from cluit.apps.charts import bars
 from cluit.apps.failures import Shown
 from cluit.apps.report import Html
@@ -37,7 +37,11 @@ def document(record: Mapping[str, Any], shown: Shown) -> str:
         + (" The true translations show what a perfect model would score." if TRUE in scores else "")
     )
     sections = [
-        report.section("Translations", translations(shown)),
+        report.section(
+            "Translations",
+            translations(shown),
+            report.link("The worst outputs, by each score", failures.PAGE),
+        ),
         report.section("What the outputs show", what_is_shown(record)),
         *([report.section("Accuracy by class", accuracy(record))] if record["oracle"] else []),
         *[report.section(f"Distances under {name}", *distances(name, record)) for name in record["networks"]],

@@ -16,6 +16,7 @@ from cluit.core.images import as_picture, grid
 from cluit.data.portraits import Portraits
 from cluit.evaluation.tally import Tally
 
+PAGE = "worst.html"  # beside the evaluation's
 SHOWN = 12  # outputs per score
 
 

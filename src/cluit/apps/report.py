@@ -55,6 +55,11 @@ def paragraph(text: str) -> Html:
     return Html(f"<p>{escape(text)}</p>")
 
 
+def link(text: str, page: str) -> Html:
+    """page: another of the same folder."""
+    return Html(f'<p><a href="{escape(page)}">{escape(text)}</a></p>')
+
+
 def placed(text: str) -> str:
     """A sentence or a command line whose paths are told as `place` does."""
     words = re.findall(r"'[^']*'|[^\s']+|\s+|'", text)  # quotes stay where they are
