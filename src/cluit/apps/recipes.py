@@ -119,8 +119,9 @@ def ablation() -> dict[str, Any]:
     - A style match of 3, a cycle of 8 and γ 0.5: at 32 px the gradient of a mean over pixels is small beside
       that of the critic.
 
-    From nothing, 400 steps teach too little: all rows keep the source's species (7% read as the reference's
-    after 800 steps). docs/ablations.md starts all rows from one run that begins to change it (`init_from`).
+    From nothing, 400 steps teach too little: one run much like the base kept the source's species (7% read
+    as the reference's after 800 steps). docs/ablations.md starts all rows from one run that begins to change
+    it (`init_from`).
     """
     return {
         "method": "cluit",
