@@ -33,7 +33,7 @@ class Toy(Translator):
     def encode_structure(self, source: Tensor) -> Tensor:
         return source * self.share[0]
 
-    def encode_style(self, reference: Tensor) -> Tensor:
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
         return reference.mean(dim=(2, 3)) * self.share[1]
 
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:

@@ -17,23 +17,23 @@ def test_it_is_a_copy_for_use_not_for_training() -> None:
     }
 
 
-def test_the_first_steps_count_for_more() -> None:
+def test_of_what_is_there_a_share_stays() -> None:
     model = ToyTranslator(ToyConfig())
-    average = Average(model, decay=0.5)
+    average = Average(model)
     start = model.encoder.weight.detach().clone()
     with torch.no_grad():
         model.encoder.weight.add_(1)
-    average.follow(model, 0)
-    torch.testing.assert_close(average.translator.get_parameter("encoder.weight"), start + 0.9)
-    average.follow(model, 1000)
-    torch.testing.assert_close(average.translator.get_parameter("encoder.weight"), start + 0.95)
+    average.follow(model, 0.75)
+    torch.testing.assert_close(average.translator.get_parameter("encoder.weight"), start + 0.25)
+    average.follow(model, 0.0)
+    torch.testing.assert_close(average.translator.get_parameter("encoder.weight"), start + 1)
 
 
 def test_buffers_are_copied() -> None:
     model = ToyTranslator(ToyConfig())
     average = Average(model)
     model.encode_structure(torch.randn(8, 3, 4, 4))
-    average.follow(model, 1000)
+    average.follow(model, 0.999)
     torch.testing.assert_close(average.translator.get_buffer("norm.running_mean"), model.norm.running_mean)
     assert average.translator.get_buffer("norm.num_batches_tracked") == 1
 

@@ -63,7 +63,7 @@ class ToyTranslator(Translator):
     def encode_structure(self, source: Tensor) -> Tensor:
         return self.dropout(self.norm(self.encoder(source)))
 
-    def encode_style(self, reference: Tensor) -> Tensor:
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
         return self.style(reference.mean((2, 3)))
 
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:
@@ -86,6 +86,9 @@ class ToyMethod(Method):
 
     def features(self, images: Tensor) -> Tensor:
         return self.critic(images.flatten(1))
+
+    def average_decay(self, t: int) -> float:
+        return 0.9
 
     def step(self, batch: Batch, descend: Descend, t: int) -> Metrics:
         source, reference = batch.images.chunk(2)

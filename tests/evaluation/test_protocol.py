@@ -120,7 +120,7 @@ class Counting(Translator):
         self.encoded["structure"] += len(source)
         return source * self.weight
 
-    def encode_style(self, reference: Tensor) -> Tensor:
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
         self.encoded["style"] += len(reference)
         return reference.mean(dim=(2, 3)) * self.weight
 

@@ -45,7 +45,7 @@ class ToyTranslator(Translator):
     def encode_structure(self, source: Tensor) -> Tensor:
         return self.norm(self.encoder(source))
 
-    def encode_style(self, reference: Tensor) -> Tensor:
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
         return self.style(reference.mean((2, 3)))
 
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:

@@ -3,13 +3,15 @@
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from cluit.core.chance import seed_step
-from cluit.core.types import Batch, Method
+from cluit.core.config import MethodConfig
+from cluit.core.types import Batch, Method, Translator
 from cluit.engine.average import Average
 from cluit.engine.checkpoint import restore, training_state
 from cluit.engine.descent import Descent
@@ -19,21 +21,37 @@ from cluit.methods import CONFIGS
 
 every_method = pytest.mark.parametrize("name", CONFIGS)
 
+TINY: dict[str, dict[str, Any]] = {
+    "cluit": {},
+}
+"""What a method needs to be small, and for a few steps to show all that its step does."""
+
+
+def config(name: str) -> MethodConfig:
+    return CONFIGS[name](**{"image_size": 32, "width": 4, **TINY[name]})
+
 
 def built(name: str) -> Method:
     torch.manual_seed(0)
-    return CONFIGS[name](image_size=32, width=4).build()
+    return config(name).build()
 
 
-def batch(t: int = 0) -> Batch:
-    return Batch(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(t)) * 2 - 1)
+def batch(name: str, t: int = 0) -> Batch:
+    """Eight pictures; where the method is told classes, two of them in turns of two."""
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(t)) * 2 - 1
+    return Batch(images, torch.arange(8) // 2 % 2 if config(name).labelled_share else None)
 
 
-def stepped(method: Method, steps: range) -> list[dict[str, float]]:
+def styles(name: str, translator: Translator, references: Tensor) -> Tensor:
+    domain = torch.zeros(len(references), dtype=torch.long) if translator.domains else None
+    return translator.encode_style(references, domain)
+
+
+def stepped(name: str, method: Method, steps: range) -> list[dict[str, float]]:
     log = []
     for t in steps:
         seed_step(0, t)
-        metrics = method.step(batch(t), Descent(method.optimizers()), t)
+        metrics = method.step(batch(name, t), Descent(method.optimizers()), t)
         log.append({key: value.item() for key, value in metrics.items()})
     return log
 
@@ -42,7 +60,7 @@ def stepped(method: Method, steps: range) -> list[dict[str, float]]:
 def test_no_weight_is_idle(name: str) -> None:
     method = built(name)
     before = {key: value.clone() for key, value in method.named_parameters() if value.requires_grad}
-    stepped(method, range(3))
+    stepped(name, method, range(3))
     idle = [
         key for key, value in method.named_parameters() if key in before and torch.equal(value, before[key])
     ]
@@ -65,8 +83,9 @@ def test_each_descent_moves_only_its_own_networks(name: str) -> None:
         assert moved
         assert moved <= set().union(*(owned[who] for who in names))
 
-    seed_step(0, 0)
-    method.step(batch(), watched, 0)
+    for t in range(3):
+        seed_step(0, t)
+        method.step(batch(name, t), watched, t)
 
 
 @every_method
@@ -84,12 +103,12 @@ def test_every_weight_that_trains_has_one_optimizer(name: str) -> None:
 
 @every_method
 def test_a_resumed_method_is_the_same_method(name: str) -> None:
-    straight = stepped(built(name), range(5))
+    straight = stepped(name, built(name), range(5))
     first, second = built(name), built(name)
-    stepped(first, range(2))
+    stepped(name, first, range(2))
     state = training_state(first, Average(first.translator), Meter(), 2, precision="float32", settings={})
     restore(copy.deepcopy(state), second, Average(second.translator), Meter())
-    assert stepped(second, range(2, 5)) == straight[2:]
+    assert stepped(name, second, range(2, 5)) == straight[2:]
 
 
 @every_method
@@ -97,32 +116,55 @@ def test_steps_in_bfloat16_stay_finite(name: str) -> None:
     method = built(name)
     for t in range(3):
         with torch.autocast("cpu", torch.bfloat16):
-            metrics = method.step(batch(t), Descent(method.optimizers()), t)
+            metrics = method.step(batch(name, t), Descent(method.optimizers()), t)
         assert all(torch.isfinite(value) for value in metrics.values())
     assert all(torch.isfinite(value).all() for value in method.state_dict().values())
 
 
 @every_method
 def test_metrics_wait_for_nobody(name: str) -> None:
-    metrics = built(name).step(batch(), lambda *_: None, 0)
-    assert all(isinstance(value, Tensor) and value.shape == () for value in metrics.values())
-    assert not any(value.requires_grad for value in metrics.values())
+    method = built(name)
+    for t in range(3):
+        metrics = method.step(batch(name), lambda *_: None, t)
+        assert all(isinstance(value, Tensor) and value.shape == () for value in metrics.values())
+        assert not any(value.requires_grad for value in metrics.values())
 
 
 @every_method
 def test_a_saved_and_loaded_translator_draws_the_same_picture(name: str, tmp_path: Path) -> None:
     method = built(name)
-    card = {"method": name, "config": dataclasses.asdict(CONFIGS[name](image_size=32, width=4))}
-    weights.save(tmp_path / "model", method.translator, card)
+    stepped(name, method, range(3))
+    translator = method.translator.eval()
+    weights.save(tmp_path / "model", translator, {"method": name, "config": dataclasses.asdict(config(name))})
     loaded, _ = weights.load(tmp_path / "model", CONFIGS)
-    source, reference = batch().images.chunk(2)
+    source, reference = batch(name).images.chunk(2)
     with torch.no_grad():
-        before = method.translator.translate(source, method.translator.encode_style(reference))
-        assert torch.equal(loaded.translate(source, loaded.encode_style(reference)), before)
+        before = translator.translate(source, styles(name, translator, reference))
+        assert torch.equal(loaded.translate(source, styles(name, loaded, reference)), before)
+    assert loaded.domains == translator.domains
+
+
+@every_method
+def test_in_use_an_output_depends_on_its_own_source_and_reference_alone(name: str) -> None:
+    translator = built(name).translator.eval()
+    source, reference = batch(name).images.chunk(2)
+    with torch.no_grad():
+        together = translator.translate(source, styles(name, translator, reference))
+        alone = translator.translate(source[:1], styles(name, translator, reference[:1]))
+    torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-4)
+
+
+@every_method
+def test_the_average_takes_in_every_weight_and_settles_at_its_decay(name: str) -> None:
+    method = built(name)
+    decays = [method.average_decay(t) for t in (0, 10, 100_000, 10_000_000)]
+    assert decays == sorted(decays)
+    assert decays[0] <= 0.5
+    assert decays[-1] == getattr(config(name), "average_decay", 0)
 
 
 @every_method
 def test_features_are_a_vector_for_each_picture(name: str) -> None:
-    features = built(name).features(batch().images)
+    features = built(name).features(batch(name).images)
     assert features.ndim == 2
-    assert len(features) == 4
+    assert len(features) == 8

@@ -35,7 +35,8 @@ PLAINLY = {
 def settings_as_flags() -> Any:
     """A dictionary type with an optional key per setting: what is not given is left to lower layers."""
     flags = {}
-    for kind in (TrainSettings, *CONFIGS.values()):
+    kinds: list[type[Any]] = [TrainSettings, *CONFIGS.values()]
+    for kind in kinds:
         hints, texts = get_type_hints(kind), documented(kind)
         for field in fields(kind):
             if field.name != "data":

@@ -47,7 +47,7 @@ class Job:
         seed_step(settings.run.seed, FIRST_WEIGHTS)
         self.method: Method = settings.config.build()
         self.method.to(device=device, memory_format=torch.channels_last)
-        self.average = Average(self.method.translator, settings.config.average_decay)
+        self.average = Average(self.method.translator)
         self.meter = Meter()
         self.saved = -1
         self.listed = -1

@@ -79,7 +79,7 @@ def training(job: Job, variant: Variant) -> Work:
         seed_step(0, t)
         with job.autocast(variant):
             method.step(batch, descend, t)
-        average.follow(method.translator, t)
+        average.follow(method.translator, method.average_decay(t))
 
     return step
 

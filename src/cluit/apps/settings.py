@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -238,16 +238,18 @@ def listed(names: Iterable[str]) -> str:
 
 
 def documented(kind: type) -> dict[str, str]:
-    """The text below each field of a dataclass, by the field's name."""
-    body = ast.parse(inspect.getsource(kind)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    """The text below each field of a dataclass and of those that it is made from, by the field's name."""
+    owners = [owner for owner in reversed(kind.__mro__) if is_dataclass(owner)]
+    bodies = [ast.parse(inspect.getsource(owner)).body[0] for owner in owners]
     texts = {}
-    for statement, below in zip(body.body, body.body[1:], strict=False):
-        if (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-        ):
-            texts[statement.target.id] = str(below.value.value)
+    for body in bodies:
+        assert isinstance(body, ast.ClassDef)
+        for statement, below in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                texts[statement.target.id] = str(below.value.value)
     return texts

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from cluit.core.errors import UserError
 
 Metrics = dict[str, Tensor]
 """Named scalars of one step, detached, still on the device: nobody waits for them until they are printed."""
@@ -18,9 +22,12 @@ Descend = Callable[..., None]
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from: (N, 3, H, W) pictures in [-1, 1], on the device. No labels."""
+    """What one step learns from: (N, 3, H, W) pictures in [-1, 1], on the device."""
 
     images: Tensor
+    labels: Tensor | None = None
+    """(N,) long, the class of each picture, -1 where it is not told. Only for a method whose configuration
+    has a ``labelled_share``: None for all others, so that they cannot but learn without."""
 
 
 class Translator(nn.Module, ABC):
@@ -28,17 +35,24 @@ class Translator(nn.Module, ABC):
 
     The structure never depends on the style, so one source meets many references, or one style a whole
     folder, without doing either half twice.
+
+    Where a method can do more, its translator also is a `StyleSampler` or a `ClusterAssigner`.
     """
 
     image_size: int
+    domains: tuple[str, ...] = ()
+    """Names of the domains that ``encode_style`` has to be told apart by; none where it sees for itself."""
 
     @abstractmethod
     def encode_structure(self, source: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w)."""
 
     @abstractmethod
-    def encode_style(self, reference: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] -> (N, S)."""
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, S).
+
+        domain: (N,) long, each reference's place in ``domains``; not looked at where there are none.
+        """
 
     @abstractmethod
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:
@@ -47,6 +61,37 @@ class Translator(nn.Module, ABC):
     def translate(self, source: Tensor, style: Tensor) -> Tensor:
         """(N, 3, H, W), (N, S) -> (N, 3, H, W): ``source`` repainted in ``style``."""
         return self.decode(self.encode_structure(source), style)
+
+    def domain_numbers(self, names: Sequence[str]) -> Tensor | None:
+        """Places (N,) of ``names`` in ``domains``, None where there are none. UserError for a strange one."""
+        if not self.domains:
+            return None
+        if strange := sorted(set(names) - set(self.domains)):
+            raise UserError(
+                f"the model knows the domains {', '.join(self.domains)}, not {', '.join(strange)}; "
+                "name one that it knows, or keep its pictures in subfolders of these names"
+            )
+        return torch.tensor([self.domains.index(name) for name in names])
+
+
+@runtime_checkable
+class StyleSampler(Protocol):
+    """A translator that can make up styles, without a reference."""
+
+    latent_dim: int
+
+    def sample_style(self, latent: Tensor, domain: Tensor) -> Tensor:
+        """latent: (N, latent_dim), standard normal; domain: (N,) long, places in ``domains`` -> (N, S)."""
+
+
+@runtime_checkable
+class ClusterAssigner(Protocol):
+    """A translator that has sorted its training pictures into ``clusters`` groups by itself."""
+
+    clusters: int
+
+    def assign(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, clusters) logits."""
 
 
 class Method(nn.Module, ABC):
@@ -61,6 +106,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def step(self, batch: Batch, descend: Descend, t: int) -> Metrics:
         """Learn from one batch. ``t`` counts steps from 0; all that varies in time is computed from it."""
+
+    @abstractmethod
+    def average_decay(self, t: int) -> float:
+        """How much of the averaged translator stays at step ``t``; the rest is the translator after it."""
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

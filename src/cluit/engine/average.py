@@ -5,22 +5,21 @@ import copy
 from torch import Tensor
 
 from cluit.core.types import Translator
-from cluit.nn.follow import follow, warm_decay
+from cluit.nn.follow import follow
 
 
 class Average:
     """Exponential moving average of a translator's weights over steps.
 
-    The decay is a function of ``t`` alone, so the weights are all that there is to remember.
+    The decay is the method's, a function of the step alone, so the weights are all that there is to remember.
     """
 
-    def __init__(self, model: Translator, decay: float = 0.999) -> None:
-        self.decay = decay
+    def __init__(self, model: Translator) -> None:
         self.translator = copy.deepcopy(model).eval().requires_grad_(False)
 
-    def follow(self, model: Translator, t: int) -> None:
-        """Move towards ``model`` as it is after step ``t``, counted from 0."""
-        follow(self.translator, model, warm_decay(self.decay, t))
+    def follow(self, model: Translator, decay: float) -> None:
+        """Move towards ``model``: ``decay`` of what is there stays."""
+        follow(self.translator, model, decay)
 
     def state_dict(self) -> dict[str, Tensor]:
         return self.translator.state_dict()

@@ -38,7 +38,7 @@ def fit(
         seed_step(seed, t, rank())
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             metrics = method.step(next(batches), descend, t)
-        average.follow(method.translator, t)
+        average.follow(method.translator, method.average_decay(t))
         done = t + 1
         for hook in hooks:
             hook(done, metrics, average.translator)

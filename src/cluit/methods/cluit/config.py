@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from cluit.core.config import MethodConfig
+
 if TYPE_CHECKING:
     from cluit.methods.cluit.networks import CluitTranslator
     from cluit.methods.cluit.step import Cluit
 
-SIZES = (32, 64, 128, 256, 512)
-
 
 @dataclass(frozen=True, kw_only=True)
-class CluitConfig:
+class CluitConfig(MethodConfig):
     """Every number that CLUIT's networks and losses depend on."""
 
-    image_size: int = 128
-    """Side of the square pictures, in pixels: 32, 64, 128, 256 or 512."""
-    width: int = 64
-    """Channels of the first layer; every other width is a multiple of it, at most 8 times."""
     critic_width: int | None = None
     """The same for the critic alone; the default is `width`."""
     style_dim: int = 128
@@ -75,48 +71,31 @@ class CluitConfig:
     """Of the moving average of every network (appendix A.2)."""
 
     def __post_init__(self) -> None:
-        if self.image_size not in SIZES:
-            raise ValueError(f"image_size must be one of {', '.join(map(str, SIZES))}, got {self.image_size}")
-        for name in ("width", "style_dim", "contrast_dim", "queue_size", "r1_interval", "settle_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.critic_width is not None and self.critic_width < 1:
-            raise ValueError(f"critic_width must be at least 1, got {self.critic_width}")
-        for name in ("temperature", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        weights = (
-            "contrast_weight",
-            "style_weight",
-            "cycle_weight",
-            "reconstruction_weight_start",
-            "r1_gamma",
-        )
-        for name in (*weights, "cycle_noise", "critic_noise", "patches"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.cycle_weight_start is not None and not self.cycle_weight_start >= 0:
-            raise ValueError(f"cycle_weight_start must not be negative, got {self.cycle_weight_start}")
+        super().__post_init__()
+        self.at_least(1, "style_dim", "contrast_dim", "queue_size", "r1_interval", "settle_steps")
+        if self.critic_width is not None:
+            self.at_least(1, "critic_width")
+        self.positive("temperature", "learning_rate")
+        self.at_least(0, "contrast_weight", "style_weight", "cycle_weight", "reconstruction_weight_start")
+        self.at_least(0, "r1_gamma", "cycle_noise", "critic_noise", "patches")
+        if self.cycle_weight_start is not None:
+            self.at_least(0, "cycle_weight_start")
         if not 0 < self.crop_min <= self.crop_max <= 1:
             raise ValueError(
                 f"crop_min and crop_max must satisfy 0 < crop_min <= crop_max <= 1, "
                 f"got {self.crop_min} and {self.crop_max}"
             )
-        for name in ("beta1", "beta2", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        self.fraction("beta1", "beta2", "average_decay")
         for name, choices in (("crop_by", ("side", "area")), ("augmentation", ("color", "color+affine"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be {' or '.join(choices)}, got {getattr(self, name)!r}")
 
     def build(self) -> Cluit:
-        """The method in training, its weights drawn from torch's random state."""
         from cluit.methods.cluit.step import Cluit
 
         return Cluit(self)
 
     def build_translator(self) -> CluitTranslator:
-        """The networks that a saved model holds."""
         from cluit.methods.cluit.networks import CluitTranslator
 
         return CluitTranslator(self)

@@ -96,7 +96,7 @@ class CluitTranslator(Translator):
     def encode_structure(self, source: Tensor) -> Tensor:
         return self.generator.encode(source)
 
-    def encode_style(self, reference: Tensor) -> Tensor:
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
         return self.style_encoder(reference)
 
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:

@@ -50,6 +50,9 @@ class Cluit(Method):
     def features(self, images: Tensor) -> Tensor:
         return self.judge.embed(images)
 
+    def average_decay(self, t: int) -> float:
+        return warm_decay(self.config.average_decay, t)
+
     def step(self, batch: Batch, descend: Descend, t: int) -> Metrics:
         c, G, E, D, judge = self.config, self.translator.generator, self.translator, self.critic, self.judge
         seen = partial(noisy, deviation=c.critic_noise)
@@ -89,7 +92,7 @@ class Cluit(Method):
             objective = objective + reconstruction_weight * metrics["reconstruction"]
         descend(objective, "translator")
 
-        follow(judge, D, warm_decay(c.average_decay, t))
+        follow(judge, D, self.average_decay(t))
         self.queue.push(key)
         return {name: value.detach() for name, value in metrics.items()}
 
