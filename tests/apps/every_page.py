@@ -10,13 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps import ablate_page, demo, evaluation_set, oracle_page, report, stylemap
+from cluit.apps import ablate_page, clusters_page, demo, evaluation_set, oracle_page, report, stylemap
 from cluit.apps.ablation_runs import plan
 from cluit.apps.ablation_scores import OF_REFERENCE, POSES
-from cluit.apps.ablation_table import QUALITY, TRUTH, Outcome, summaries
+from cluit.apps.ablation_table import QUALITY, TRUTH, summaries
 from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
+from cluit.apps.gallery import open_gallery
 from cluit.apps.interpolate import interpolate
+from cluit.apps.planned import Outcome
 from cluit.apps.run_page import CHARTS, write_run_page
 from cluit.apps.search import search
 from cluit.apps.settings import layered
@@ -29,6 +31,7 @@ from cluit.evaluation.oracle import Oracle, save_oracle
 from cluit.evaluation.truth import held_out_pairs
 
 PAGES = (
+    "clusters",
     "demo",
     "evaluation",
     "failures",
@@ -61,6 +64,7 @@ def write_every_page(folder: Path, model: Path) -> dict[str, Path]:
         animation=folder / "walk.gif", seconds=0.1, **usual,
     )  # fmt: skip
     search(model, data, [paths[0]], out=folder / "search", k=5, features="random", **usual)
+    write_clusters(folder / "clusters" / "index.html", data)
     write_map(folder / "map" / "index.html")
     write_oracle_page(folder / "oracle" / "report.html", several=False)
     write_oracle_page(folder / "attributes" / "report.html", several=True)
@@ -91,6 +95,37 @@ def write_map(path: Path) -> None:
         "seconds": {"codes": 1.0, "layout": 1.0},
     }
     report.write(path, stylemap.document(record, pictures, stylemap.class_colours(2)), record)
+
+
+def write_clusters(path: Path, data: Path) -> None:
+    """Three clusters of one folder's pictures, the last of them empty, without a model that has any."""
+    gallery = open_gallery(data, 32, 0)
+    none = {"number": 2, "size": 0, "share": 0.0, "surest": []}
+    some = [
+        {
+            "number": number,
+            "size": 1234,
+            "share": 0.5,
+            "probability": 0.987,
+            "label": gallery.classes[number],
+            "label_share": 0.75,
+            "surest": [{"name": name, "probability": 0.999} for name in gallery.names],
+        }
+        for number in range(2)
+    ]
+    scores = {"accuracy": None, "purity": 0.75, "normalised_mutual_information": 0.5}
+    record = {
+        "settings": {"model": "run", "data": str(data), "each": 24, "count": 1000},
+        "machine": "a machine",
+        "pictures": 2468,
+        "skipped": {"damaged.png": "no picture"},
+        "classes": gallery.classes,
+        "clusters": [*some, none],
+        "scores": dict.fromkeys(("the model's clusters", "one cluster of all"), scores),
+        "notes": ["No accuracy: a library is missing."],
+        "seconds": {"assignment": 1.0},
+    }
+    report.write(path, clusters_page.document(record, clusters_page.rows_of(record, gallery)), record)
 
 
 def write_oracle_page(path: Path, several: bool) -> None:

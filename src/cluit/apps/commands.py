@@ -311,6 +311,40 @@ def style_map(
     )  # fmt: skip
 
 
+def clusters(
+    model: Model,
+    *,
+    data: From,
+    out: Out,
+    each: int = 24,
+    count: int = 1000,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    batch_size: int = 16,
+) -> None:
+    """List and show the clusters that a model has learned to sort pictures into.
+
+    Only some models do, such as those of --method tunit. Subfolders, where there are any, are labels to
+    compare the clusters with.
+
+    Args:
+        model: A run or a saved model's folder.
+        data: A folder of pictures, or the word portraits: drawn animals that no training saw.
+        out: A folder for the page, its JSON, the sheet and a table of all files.
+        each: Pictures shown of each cluster: those that the model is surest of.
+        count: Portraits to draw.
+        device: Where to work.
+        precision: Of the arithmetic.
+        batch_size: Pictures worked on at once.
+    """
+    from cluit.apps.clusters import clusters
+
+    clusters(
+        model, data, out=out, each=each, count=count, device=device, precision=precision,
+        batch_size=batch_size,
+    )  # fmt: skip
+
+
 def ablate(
     name: Annotated[Literal["augmentation", "match", "weights"], Positional, arg(metavar="NAME")],
     data: Annotated[str, Positional, arg(metavar="DATA")],
@@ -535,6 +569,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "search": search,
     "interpolate": interpolate,
     "map": style_map,
+    "clusters": clusters,
     "ablate": ablate,
     "methods": methods,
     "save": save,
