@@ -1,21 +1,20 @@
 """`cluit ablate`: the paper's ablations as runs that differ in one thing, scored alike (Tables 2 and 3)."""
 
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from cluit.apps import ablate_page, report
-from cluit.apps.ablation_figure import strategies
-from cluit.apps.ablation_runs import SEEDS, Name, Planned, Row, plan
-from cluit.apps.ablation_scores import Scorer
-from cluit.apps.ablation_table import RULE, Outcome, summaries
+from cluit.apps.ablation_runs import SEEDS, Name, Row, plan
+from cluit.apps.ablation_scores import open_scorer, scores
+from cluit.apps.ablation_table import RULE, summaries
+from cluit.apps.planned import Outcome, firsts, train_and_score
+from cluit.apps.scorer import Scorer
 from cluit.apps.settings import read_settings
+from cluit.apps.side_by_side import side_by_side
 from cluit.apps.translate import write_picture
-from cluit.core.errors import UserError
-from cluit.core.files import disk_is_full, together
+from cluit.core.files import together
 from cluit.core.machine import describe
 from cluit.engine.console import run_console
 
@@ -44,8 +43,9 @@ def ablate(
         run.check()
     ablate_page.require_replaceable(folder, name)
     base = next(run for run in runs if rows[run.row].base)
-    scorer = Scorer(base.settings, None if oracle is None else Path(oracle), features)
-    outcomes = train_and_score(runs, [row.title for row in rows], scorer, console)
+    scorer = open_scorer(base.settings, None if oracle is None else Path(oracle), features)
+    titles = [row.title for row in rows]
+    outcomes = train_and_score(runs, titles, partial(scores, scorer), console)
     asked = {"out": folder, "seeds": seeds, "oracle": oracle, "features": features, "config": config, **given}
     record = {
         "name": name,
@@ -54,7 +54,7 @@ def ablate(
         "seeds": list(dict.fromkeys(run.seed for run in runs)),
         "machine": describe(scorer.examiner.device),
         "test": scorer.question,
-        "network": scorer.network,
+        "network": scorer.examiner.networks[0].name,
         "oracle": scorer.question["oracle"],
         "oracle_accuracy": scorer.oracle_accuracy,
         "rule": RULE,
@@ -67,42 +67,6 @@ def ablate(
     return record
 
 
-def train_and_score(
-    runs: Sequence[Planned], titles: Sequence[str], scorer: Scorer, console: Console
-) -> list[Outcome]:
-    """What is not finished is trained, one after the other.
-
-    A run that fails leaves the others; Ctrl-C and SIGTERM come through once the one in progress has saved.
-    """
-    waiting, spent, outcomes = sum(not run.finished for run in runs), list[float](), list[Outcome]()
-    for number, run in enumerate(runs, 1):
-        began, new = time.monotonic(), not run.finished
-        if new:
-            remaining = time_left(sum(spent) / len(spent) * (waiting - len(spent))) if spent else ""
-            head = f"run {number} of {len(runs)}: {titles[run.row]}, seed {run.seed}"
-            console.print(head + remaining, highlight=False)
-        try:
-            if new:
-                run.train()
-            if not run.finished:
-                raise UserError(f"the model of {run.folder} has seen {run.done} steps; run the same again")
-            outcomes.append(Outcome(run, scorer.scores(run)))
-        except (UserError, RuntimeError, OSError) as error:
-            if disk_is_full(error):  # the others would fail alike
-                raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            outcomes.append(Outcome(run, {}, reason))
-            console.print(f"{run.folder} failed: {reason}", highlight=False)
-        if new:
-            spent.append(time.monotonic() - began)
-    return outcomes
-
-
-def time_left(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f" · about {minutes} min left in all" if minutes else " · less than a minute left in all"
-
-
 def write(
     folder: Path, record: Mapping[str, Any], rows: Sequence[Row], outcomes: Sequence[Outcome], scorer: Scorer
 ) -> None:
@@ -110,6 +74,7 @@ def write(
     sheet = None
     with together(folder) as unfinished:
         if record["name"] == "match" and any(one.scores for one in outcomes):
-            sheet = strategies(scorer, [row.title for row in rows], outcomes)
+            models = [((rows[one.run.row].title,), one.run.folder / "model") for one in firsts(outcomes)]
+            sheet = side_by_side(scorer, models)
             write_picture(unfinished / "match.png", sheet)
         ablate_page.write(unfinished, record, outcomes, sheet)

@@ -17,15 +17,15 @@ from cluit.apps.ablation_table import (
     QUALITY,
     RULE,
     TRUTH,
-    Outcome,
-    Table,
     beside_the_paper,
     columns,
     differences,
     means,
 )
 from cluit.apps.charts import Points, curves
+from cluit.apps.planned import Outcome
 from cluit.apps.report import Html
+from cluit.apps.tables import Table
 from cluit.apps.truths import NOTE
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file

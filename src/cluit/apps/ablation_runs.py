@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluit.apps.job import steps_of_model
 from cluit.apps.pictures import PORTRAITS, require_others
-from cluit.apps.settings import CHANGEABLE, Settings, checked, layered, listed, read_settings
-from cluit.apps.train import absolute, train
+from cluit.apps.planned import Planned
+from cluit.apps.settings import Settings, layered, listed
+from cluit.apps.train import absolute
 from cluit.core.errors import UserError
-from cluit.engine.run import SETTINGS, require_claimable
 
 Name = Literal["augmentation", "match", "weights"]
 
@@ -24,8 +23,6 @@ VARIED: Mapping[Name, Sequence[str]] = {
 }
 SWEPT = {"cycle_weight": "λ of the cycle", "r1_gamma": "γ of R1"}
 """What the ablation ``weights`` varies, and what it is called, the paper's letter first."""
-FREE = {*CHANGEABLE} - {"data", "held_out"}
-"""Settings that may differ from those of a run that is there: its steps and precision are looked at apart."""
 
 
 @dataclass(frozen=True)
@@ -74,51 +71,6 @@ def rows_of(name: Name, base: Any) -> list[Row]:
 def views(augmentation: str, crop_min: float) -> Mapping[str, Any]:
     """Settings of a row of Table 2."""
     return {"augmentation": augmentation, "crop_min": crop_min}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One training: a row with a seed."""
-
-    row: int
-    seed: int
-    folder: Path
-    settings: Settings
-
-    @property
-    def done(self) -> int:
-        """Steps that the model in the folder has seen; 0 where there is none that can be read."""
-        return steps_of_model(self.folder)
-
-    @property
-    def finished(self) -> bool:
-        return self.done == self.settings.run.steps
-
-    def check(self) -> None:
-        """UserError where the folder holds something else than this run, finished or begun."""
-        begun = (self.folder / SETTINGS).exists()
-        require_claimable(self.folder, resume=begun)
-        if not begun:
-            return
-        wanted, stored = self.settings.flat(), checked(read_settings(self.folder / SETTINGS)).flat()
-        free = FREE if wanted["precision"] == "auto" else FREE - {"precision"}
-        for name, value in wanted.items():
-            if name not in free and value != stored[name]:
-                raise UserError(
-                    f"{self.folder} was trained with {name} {stored[name]}, not {value}; choose another --out"
-                )
-        if self.done > wanted["steps"]:
-            raise UserError(
-                f"{self.folder} was trained for {self.done} steps, more than {wanted['steps']}; "
-                "give as many --steps, or choose another --out"
-            )
-
-    def train(self) -> None:
-        """From the start or from where it stopped, as `cluit train` does, whose errors come through."""
-        values = self.settings.flat()
-        if (self.folder / SETTINGS).exists() and values["precision"] == "auto":
-            del values["precision"]  # it keeps its own
-        train(out=self.folder, resume=(self.folder / SETTINGS).exists(), **values)
 
 
 def plan(

@@ -1,16 +1,14 @@
 """The table of an ablation: means and deviations over seeds, and which differences exceed them."""
 
 import itertools
-import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from cluit.apps.ablation_runs import Planned, Row
+from cluit.apps.ablation_runs import Row
 from cluit.apps.ablation_scores import OF_REFERENCE, POSES
+from cluit.apps.planned import Outcome
+from cluit.apps.tables import Table, comparison, mean_cell
 from cluit.apps.truths import COLUMNS
-from cluit.engine.log import read_log
 
 RULE = (
     "A difference from the base row is beyond the spread where that of the means is larger than the sum of "
@@ -20,34 +18,6 @@ DISTANCES = ("mean_class_frechet", "frechet")
 LOWER_IS_BETTER = (*DISTANCES, "mae", "mae_face", "mae_background")
 QUALITY = (*DISTANCES, "accuracy", "species", "structure_kept")
 TRUTH = ("mae_face", "mae_background", "mae", "ssim_face")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one training."""
-
-    run: Planned
-    scores: Mapping[str, float]
-    """Empty where it failed."""
-    failure: str | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Trained, as its log says."""
-        entries = read_log(self.run.folder / "log.jsonl")
-        return float(entries[-1]["seconds"]) if entries else math.nan
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows and columns."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        rule = ["---"] + ["---:"] * (len(self.header) - 1)
-        return "".join(f"| {' | '.join(cells)} |\n" for cells in (self.header, rule, *self.rows))
 
 
 def summaries(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -83,29 +53,6 @@ def values_of(outcomes: Sequence[Outcome], name: str) -> list[float]:
     return [one.scores[name] for one in outcomes if name in one.scores]
 
 
-def comparison(values: Sequence[float], base: Sequence[float], is_base: bool = False) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, the difference from the base row and whether it is beyond the
-    spread, see RULE; None for what there is not."""
-    mean, deviation = spread(values)
-    of_base, base_deviation = spread(base) if base and not is_base else (None, None)
-    difference = None if of_base is None else mean - of_base
-    beyond = None
-    if difference is not None and deviation is not None and base_deviation is not None:
-        beyond = abs(difference) > deviation + base_deviation
-    return {
-        "values": list(values),
-        "mean": mean,
-        "deviation": deviation,
-        "difference": difference,
-        "beyond_spread": beyond,
-    }
-
-
-def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation, None of one value."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
 def columns(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, str]:
     """Of these scores those that any row has, with what a table calls them."""
     titles = {
@@ -124,7 +71,8 @@ def means(record: Mapping[str, Any], wanted: Sequence[str], of: str = "row") -> 
     """Mean ± deviation of these scores; – where no seed came through. of: the title of the first column."""
     titles = columns(record, wanted)
     rows = [
-        [row["row"], *(mean_cell(name, row["scores"].get(name)) for name in titles)] for row in record["rows"]
+        [row["row"], *(mean_cell(row["scores"].get(name), decimals(name)) for name in titles)]
+        for row in record["rows"]
     ]
     return Table([of, *titles.values()], rows)
 
@@ -144,13 +92,6 @@ def differences(record: Mapping[str, Any], wanted: Sequence[str]) -> Table:
 def decimals(name: str) -> int:
     """Distances and errors are tens, shares and correlations at most 1."""
     return 2 if name in LOWER_IS_BETTER else 3
-
-
-def mean_cell(name: str, score: Mapping[str, Any] | None) -> str:
-    if score is None:
-        return "–"
-    mean = f"{score['mean']:.{decimals(name)}f}"
-    return mean if score["deviation"] is None else f"{mean} ± {score['deviation']:.{decimals(name)}f}"
 
 
 def difference_cell(name: str, score: Mapping[str, Any] | None) -> str:
@@ -178,7 +119,7 @@ def beside_the_paper(record: Mapping[str, Any]) -> tuple[Table, list[str]]:
             *(
                 cell
                 for theirs, ours in compared
-                for cell in (f"{row['paper'][theirs]}", mean_cell(ours, row["scores"].get(ours)))
+                for cell in (f"{row['paper'][theirs]}", mean_cell(row["scores"].get(ours), decimals(ours)))
             ),
         ]
         for row in record["rows"]
