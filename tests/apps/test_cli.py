@@ -78,7 +78,8 @@ def test_help_of_training_explains_the_methods_own_settings(capsys: pytest.Captu
     assert ending.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--style-weight" in text
-    assert "λ of the style match (Eq. 4 and 5). (default: 1.0; small: " in text
+    assert "The same for the critic alone; the default is `width`." in text
+    assert "default: None; small: 32)" in text
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

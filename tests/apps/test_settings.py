@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from cluit.apps.recipes import RECIPES
 from cluit.apps.settings import (
     CHANGEABLE,
     TrainSettings,
@@ -17,13 +16,13 @@ from cluit.apps.settings import (
     resumed,
 )
 from cluit.core.errors import UserError
-from cluit.methods import CONFIGS
+from cluit.methods import CONFIGS, RECIPES
 
 
 def test_what_is_named_wins_over_the_recipe_and_the_recipe_over_the_defaults() -> None:
     settings = layered({"recipe": "small", "width": 24}, recipe="paper")
     assert settings.config.width == 24
-    assert settings.config.style_dim == RECIPES["small"]()["style_dim"] != 128
+    assert settings.config.style_dim == RECIPES["cluit"]["small"]()["style_dim"] != 128
     assert settings.config.contrast_dim == 256
     assert settings.run.recipe == "small"
     assert layered({}, recipe="small").config.width == 16
@@ -38,10 +37,19 @@ def test_the_paper_recipe_is_the_papers_setting_and_so_are_the_defaults() -> Non
     assert layered({"recipe": "paper-celeba"}).config.r1_gamma == 1
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_is_valid_and_promises_something(name: str) -> None:
-    assert layered({"recipe": name}).run.recipe == name
-    assert RECIPES[name].__doc__
+@pytest.mark.parametrize(
+    ("method", "name"), [(method, name) for method in CONFIGS for name in RECIPES[method]]
+)
+def test_every_recipe_is_valid_and_promises_something(method: str, name: str) -> None:
+    settings = layered({"method": method, "recipe": name})
+    assert (settings.run.method, settings.run.recipe) == (method, name)
+    assert isinstance(settings.config, CONFIGS[method])
+    assert RECIPES[method][name].__doc__
+
+
+@pytest.mark.parametrize("method", CONFIGS)
+def test_every_method_has_what_a_machine_may_choose(method: str) -> None:
+    assert {"paper", "small"} <= RECIPES[method].keys()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_every_recipe_is_valid_and_promises_something(name: str) -> None:
         ({"device": "tpu"}, "device must be auto, cpu, cuda or mps"),
         ({"fit": "stretch"}, "fit must be crop or resize"),
         ({"method": "cliut"}, "unknown method 'cliut'"),
-        ({"recipe": "smal"}, "unknown recipe 'smal'; choose paper"),
+        ({"recipe": "smal"}, "unknown recipe 'smal' of the method cluit; choose paper"),
         ({"image_size": 48}, "image_size must be one of 32"),
         ({"width": 0}, "width must be at least 1"),
         ({"learning_rate": 0}, "learning_rate must be positive"),

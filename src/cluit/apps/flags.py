@@ -5,6 +5,7 @@ import functools
 import inspect
 import io
 import itertools
+import operator
 import os
 import re
 import shutil
@@ -16,10 +17,9 @@ from typing import Annotated, Any, TypedDict, get_type_hints
 import tyro
 from tyro.conf import arg
 
-from cluit.apps.recipes import small
 from cluit.apps.settings import TrainSettings, documented
 from cluit.core.errors import UserError
-from cluit.methods import CONFIGS
+from cluit.methods import CONFIGS, RECIPES
 
 Command = Callable[..., None]
 Group = Mapping[str, Command]
@@ -33,18 +33,53 @@ PLAINLY = {
 
 
 def settings_as_flags() -> Any:
-    """A dictionary type with an optional key per setting: what is not given is left to lower layers."""
+    """A dictionary type with an optional key per setting: what is not given is left to lower layers.
+
+    A name that several methods have is one flag, of the types and with the explanations of all.
+    """
+    hints = {method: get_type_hints(TrainSettings) | get_type_hints(CONFIGS[method]) for method in CONFIGS}
+    texts = {method: documented(TrainSettings) | documented(CONFIGS[method]) for method in CONFIGS}
+    defaults = {method: default_values(CONFIGS[method]) for method in CONFIGS}
+    small = {method: defaults[method] | RECIPES[method]["small"]() for method in CONFIGS}
     flags = {}
-    kinds: list[type[Any]] = [TrainSettings, *CONFIGS.values()]
-    for kind in kinds:
-        hints, texts = get_type_hints(kind), documented(kind)
-        for field in fields(kind):
-            if field.name != "data":
-                less = small().get(field.name, field.default)
-                hint = f"(default: {field.default}{f'; small: {less}' if less != field.default else ''})"
-                help = arg(help=texts[field.name], help_behavior_hint=hint)
-                flags[field.name] = Annotated[hints[field.name], help]
+    for name in dict.fromkeys(itertools.chain(*defaults.values())):
+        owners = [method for method in CONFIGS if name in defaults[method]]
+        whose = "" if len(owners) == len(CONFIGS) else f"{', '.join(owners)}; "
+        usual, smaller = ({method: values[method][name] for method in owners} for values in (defaults, small))
+        less = f"; small: {side_by_side(smaller)}" if smaller != usual else ""
+        hint = f"({whose}default: {side_by_side(usual)}{less})"
+        kind = functools.reduce(operator.or_, (hints[method][name] for method in owners))
+        text = explained({method: texts[method][name] for method in owners})
+        flags[name] = Annotated[kind, arg(help=text, help_behavior_hint=hint)]
     return TypedDict("settings", flags, total=False)  # type: ignore[operator]
+
+
+def default_values(config: type[Any]) -> dict[str, Any]:
+    """All settings that are flags, of training and of a method."""
+    settings = (*fields(TrainSettings), *fields(config))
+    return {field.name: field.default for field in settings if field.name != "data"}
+
+
+def side_by_side(values: Mapping[str, Any]) -> str:
+    """By method: ``128``, or ``128, swapae 2048`` where one differs from the first."""
+    words = {
+        method: " ".join(value) or "none" if isinstance(value, tuple) else str(value)
+        for method, value in values.items()
+    }
+    first, *others = words
+    return ", ".join(
+        [words[first], *(f"{other} {words[other]}" for other in others if words[other] != words[first])]
+    )
+
+
+def explained(texts: Mapping[str, str]) -> str:
+    """By method: the text that all share, or each with whose it is."""
+    owners: dict[str, list[str]] = {}
+    for method, text in texts.items():
+        owners.setdefault(text, []).append(method)
+    if len(owners) == 1:
+        return next(iter(owners))
+    return " ".join(f"{', '.join(methods)}: {text}" for text, methods in owners.items())
 
 
 Settings = settings_as_flags()

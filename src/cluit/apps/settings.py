@@ -16,9 +16,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from cluit.apps.recipes import RECIPES
 from cluit.core.errors import UserError
-from cluit.methods import CONFIGS
+from cluit.methods import CONFIGS, RECIPES
 
 T = TypeVar("T")
 
@@ -28,10 +27,10 @@ class TrainSettings:
     """How a run is trained. What is trained is the method's own configuration."""
 
     recipe: str | None = None
-    """Settings to begin with: paper, paper-afhq, paper-celeba, small, small-64 or ablation; by default one
-    that this machine can train."""
+    """Settings to begin with: paper, small or another that the method has (an unknown name lists them); by
+    default one that this machine can train."""
     method: str = "cluit"
-    """What to train."""
+    """What to train; `cluit methods` lists them."""
     data: str | None = None
     """The folder of pictures, or the word portraits."""
     batch_size: int = 32
@@ -72,10 +71,7 @@ class TrainSettings:
     """Write curves for TensorBoard into RUN/tensorboard as well."""
 
     def __post_init__(self) -> None:
-        if self.recipe is not None and self.recipe not in RECIPES:
-            raise ValueError(f"unknown recipe {self.recipe!r}; choose {listed(RECIPES)}")
-        if self.method not in CONFIGS:
-            raise ValueError(f"unknown method {self.method!r}; choose {listed(CONFIGS)}")
+        known_recipe(self.recipe, known_method(self.method))
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size must be even and at least 2, got {self.batch_size}")
         for name in ("steps", "workers", "log_every", "grid_every", "score_every", "save_every"):
@@ -114,30 +110,47 @@ CHANGEABLE = (
 def layered(named: Mapping[str, Any], recipe: str | None = None) -> Settings:
     """What is ``named`` (flags before the file's keys) before the recipe's, the recipe's before the defaults.
 
-    recipe: the one to take where ``named`` has none.
+    A recipe is one of the method's. recipe: the one to take where ``named`` has none.
     """
-    name = recipe if named.get("recipe") is None else named["recipe"]
-    if name is not None and (not isinstance(name, str) or name not in RECIPES):
-        raise UserError(f"unknown recipe {name!r}; choose {listed(RECIPES)}")
-    return checked({**(RECIPES[name]() if name else {}), **named, "recipe": name})
+    method = known_method(named.get("method", TrainSettings.method))
+    name = known_recipe(recipe if named.get("recipe") is None else named["recipe"], method)
+    return checked({**(RECIPES[method][name]() if name else {}), **named, "recipe": name})
 
 
 def checked(values: Mapping[str, Any]) -> Settings:
     """Settings from flat values. UserError for an unknown name, a wrong type or a value out of range."""
-    method = values.get("method", TrainSettings.method)
-    if not isinstance(method, str) or method not in CONFIGS:
-        raise UserError(f"unknown method {method!r}; choose {listed(CONFIGS)}")
+    method = known_method(values.get("method", TrainSettings.method))
     config = CONFIGS[method]
     kinds = get_type_hints(TrainSettings) | get_type_hints(config)
     for name in values:
         if name not in kinds:
-            nearest = difflib.get_close_matches(name, kinds, n=1, cutoff=0.0)[0]
-            raise UserError(f"unknown setting {name!r} of the method {method}; did you mean {nearest}?")
+            raise UserError(f"unknown setting {name!r} of the method {method}; {advice(name, kinds)}")
     fitting = {name: fitted(name, value, kinds[name]) for name, value in values.items()}
     try:
         return Settings(built(TrainSettings, fitting), built(config, fitting))
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def known_method(name: object) -> str:
+    """``name``. UserError where no method has it."""
+    if isinstance(name, str) and name in CONFIGS:
+        return name
+    raise UserError(f"unknown method {name!r}; choose {listed(CONFIGS)}")
+
+
+def known_recipe(name: object, method: str) -> str | None:
+    """``name``. UserError where it is none and no recipe of ``method`` has it."""
+    if name is None or (isinstance(name, str) and name in RECIPES[method]):
+        return name
+    raise UserError(f"unknown recipe {name!r} of the method {method}; choose {listed(RECIPES[method])}")
+
+
+def advice(name: str, known: Iterable[str]) -> str:
+    """Which methods have a setting that is not among the ``known`` ones, else which of those is nearest."""
+    if owners := [method for method, config in CONFIGS.items() if name in get_type_hints(config)]:
+        return f"it is one of {', '.join(owners)}"
+    return f"did you mean {difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]}?"
 
 
 def built(kind: type[T], values: Mapping[str, Any]) -> T:

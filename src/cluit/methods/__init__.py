@@ -1,8 +1,20 @@
 """The methods by name. Only their settings are imported here, so that a help page needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from cluit.core.config import MethodConfig
 from cluit.methods.cluit.config import CluitConfig
+from cluit.methods.cluit.recipes import RECIPES as CLUIT_RECIPES
 
-CONFIGS: Mapping[str, type[MethodConfig]] = {"cluit": CluitConfig}
+Recipe = Callable[[], dict[str, Any]]
+"""Settings that belong together, the training's and the method's in one flat set of names."""
+
+CONFIGS: Mapping[str, type[MethodConfig]] = {
+    "cluit": CluitConfig,
+}
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "cluit": CLUIT_RECIPES,
+}
+"""By the method's name and their own. Every method has ``paper``, the published setting, and ``small``, one
+for drawn portraits at 32 px on a CPU."""

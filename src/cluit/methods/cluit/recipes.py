@@ -1,9 +1,7 @@
-"""Settings that belong together: one function per recipe, and what it promises."""
+"""Settings of CLUIT that belong together: one function per recipe, and what it promises."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
-
-Recipe = Callable[[], dict[str, Any]]
 
 
 def paper_afhq() -> dict[str, Any]:
@@ -12,7 +10,6 @@ def paper_afhq() -> dict[str, Any]:
     Every weight is 1, as λ is not stated there; γ = 10 is inferred from the code that the paper builds on.
     """
     return {
-        "method": "cluit",
         "image_size": 128,
         "width": 64,
         "batch_size": 32,
@@ -63,7 +60,6 @@ def small() -> dict[str, Any]:
       does by itself was not measured.)
     """
     return {
-        "method": "cluit",
         "image_size": 32,
         "width": 16,
         "critic_width": 32,
@@ -124,7 +120,6 @@ def ablation() -> dict[str, Any]:
     it (`init_from`).
     """
     return {
-        "method": "cluit",
         "image_size": 32,
         "width": 16,
         "critic_width": 32,
@@ -144,7 +139,7 @@ def ablation() -> dict[str, Any]:
     }
 
 
-RECIPES: Mapping[str, Recipe] = {
+RECIPES: Mapping[str, Callable[[], dict[str, Any]]] = {
     "paper": paper,
     "paper-afhq": paper_afhq,
     "paper-celeba": paper_celeba,
