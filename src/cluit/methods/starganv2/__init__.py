@@ -1,0 +1,1 @@
+"""StarGAN v2: Diverse Image Synthesis for Multiple Domains (see README.md)."""
