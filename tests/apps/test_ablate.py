@@ -200,7 +200,7 @@ def test_a_file_of_scores_that_answers_something_else_is_nobodys_answer(text: st
 def test_files_that_are_no_ablations_are_left_alone(suffix: str, tmp_path: Path) -> None:
     mine = tmp_path / f"match.{suffix}"
     mine.write_text("{}")
-    with pytest.raises(UserError, match=rf"match\.{suffix} is there and no ablation's"):
+    with pytest.raises(UserError, match=rf"match\.{suffix} is there and no result of match"):
         ablate("match", "portraits", out=tmp_path, features="random", **TINY)
     assert list(tmp_path.iterdir()) == [mine]
     assert mine.read_text() == "{}"

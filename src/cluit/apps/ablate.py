@@ -41,7 +41,7 @@ def ablate(
     rows, runs = plan(name, str(data), folder, SEEDS[name] if seeds is None else seeds, named)
     for run in runs:
         run.check()
-    ablate_page.require_replaceable(folder, name)
+    ablate_page.require_free(folder, name)
     base = next(run for run in runs if rows[run.row].base)
     scorer = open_scorer(base.settings, None if oracle is None else Path(oracle), features)
     titles = [row.title for row in rows]

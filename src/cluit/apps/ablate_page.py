@@ -1,10 +1,7 @@
 """The results of an ablation for people: a page with its JSON, and a file of tables for a document."""
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +22,8 @@ from cluit.apps.ablation_table import (
 from cluit.apps.charts import Points, curves
 from cluit.apps.planned import Outcome
 from cluit.apps.report import Html
-from cluit.apps.tables import Table
+from cluit.apps.tables import Part, Table, require_replaceable
 from cluit.apps.truths import NOTE
-from cluit.core.errors import UserError
 from cluit.core.files import atomic_file
 from cluit.engine.log import read_log
 
@@ -50,28 +46,17 @@ def write(
         file.write(markdown(record).encode())
 
 
-def require_replaceable(out: Path, name: str) -> None:
+def require_free(out: Path, name: str) -> None:
     """UserError where files by the names of the results are no earlier results."""
-    with suppress(OSError, ValueError, RecursionError):
-        before = json.loads((out / f"{name}.json").read_bytes())
-        if isinstance(before, dict) and before.get("name") == name and "rows" in before:
-            return
-    for suffix in ("json", "html", "md", "png"):
-        if os.path.lexists(path := out / f"{name}.{suffix}"):
-            raise UserError(f"{path} is there and no ablation's; move it away, or choose another --out")
+    require_replaceable(out, name, f"{name}.json", [f"{name}.{suffix}" for suffix in ("html", "md", "png")])
 
 
-def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], list[str]]]:
+def parts(record: Mapping[str, Any]) -> list[Part]:
     """Headings with their tables and what these mean."""
-    found = [
-        (
-            "Quality",
-            compared(record, QUALITY),
-            [quality_note(record), RULE, *map(report.placed, record["notes"])],
-        )
-    ]
+    notes = [quality_note(record), RULE, *map(report.placed, record["notes"])]
+    found = [Part("Quality", compared(record, QUALITY), notes)]
     if columns(record, TRUTH):
-        found.append(("Against the true translation", compared(record, TRUTH), [NOTE]))
+        found.append(Part("Against the true translation", compared(record, TRUTH), [NOTE]))
         sources, references = POSES, [OF_REFERENCE + name for name in POSES]
         tables = [
             *compared(record, sources, "the source's pose"),
@@ -81,13 +66,13 @@ def parts(record: Mapping[str, Any]) -> list[tuple[str, list[Table], list[str]]]
             "Correlation of the output's pose, as a judge reads it, with that of the source, and with that "
             "of the reference. A translation keeps the first near 1 and the second near 0."
         )
-        found.append(("Whose pose the output has", tables, [note]))
+        found.append(Part("Whose pose the output has", tables, [note]))
     if all(row["paper"] for row in record["rows"]):
         table, sentences = beside_the_paper(record)
         note = (
             "The paper's figures are of AFHQ at 128 px after 100,000 steps: only their order can be compared."
         )
-        found.append(("Beside the paper", [table], [note, *sentences]))
+        found.append(Part("Beside the paper", [table], [note, *sentences]))
     return found
 
 
@@ -121,14 +106,7 @@ def lead(record: Mapping[str, Any]) -> str:
 
 
 def document(record: Mapping[str, Any], outcomes: Sequence[Outcome], sheet: Image.Image | None) -> str:
-    sections = [
-        report.section(
-            heading,
-            *(report.table(table.header, table.rows) for table in tables),
-            *map(report.paragraph, notes),
-        )
-        for heading, tables, notes in parts(record)
-    ]
+    sections = [part.section() for part in parts(record)]
     if sheet is not None:
         caption = "The same pairs by the first seed of each row (the paper's Figure 8)."
         sections.insert(1, report.section("Pictures", report.figure(sheet, caption)))
@@ -207,8 +185,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     """The tables as a document takes them."""
     versions = ", ".join(f"{name} {value}" for name, value in report.versions().items())
     texts = [f"## {TITLES[record['name']]}", lead(record), f"```\n{report.placed(record['command'])}\n```"]
-    for heading, tables, notes in parts(record):
-        texts += [f"### {heading}", *(table.markdown().rstrip() for table in tables), *notes]
+    texts += [text for part in parts(record) for text in part.markdown()]
     failed = [
         f"{row['row']}, seed {run['seed']}: {report.placed(run['failure'])}"
         for row in record["rows"]

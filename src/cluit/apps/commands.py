@@ -379,6 +379,48 @@ def ablate(
         raise SystemExit(1)
 
 
+def compare(
+    data: Annotated[str, Positional, arg(metavar="DATA")],
+    *,
+    methods: Annotated[tuple[str, ...], arg(metavar="SPEC ...")],
+    out: Out,
+    pictures: int | None = None,
+    test: Annotated[str | None, arg(metavar="DATA")] = None,
+    oracle: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    features: Annotated[tuple[str, ...], arg(metavar="NETWORK ...")] = (),
+    seeds: int = 1,
+    each: int = 10,
+    limit: int | None = None,
+    settings: Settings,
+) -> None:
+    """Train methods under one budget and score them alike.
+
+    The budget is --pictures or --minutes. OUT gets the runs, a page (index.html), its JSON, the tables
+    (table.md) and a picture (figure.png). Interrupted, the same command goes on; what is finished is not
+    repeated. Exit code 1 where a row failed, the others being done.
+
+    Args:
+        data: The word portraits, or a folder of pictures.
+        methods: A row each: METHOD or METHOD:name=value,name=value, e.g. tunit:clusters=10.
+        out: A folder for the runs and the results.
+        pictures: That each row sees in training, counted as often as they are seen.
+        test: Pictures to score on, a folder or the word portraits; by default those of --held-out.
+        oracle: A classifier of cluit oracle: adds accuracy.
+        features: Networks for distances, as cluit evaluate takes them.
+        seeds: Runs of each row. They count from --seed.
+        each: References for each test picture.
+        limit: Only so many sources, drawn at random.
+    """
+    from cluit.apps.compare import compare
+
+    record = compare(
+        data, methods=methods, out=out, pictures=pictures, test=test, oracle=oracle, features=features,
+        seeds=seeds, each=each, limit=limit, **settings,
+    )  # fmt: skip
+    if any(run["failed"] for row in record["rows"] for run in row["runs"]):
+        raise SystemExit(1)
+
+
 def bench_step(
     *,
     method: str = "cluit",
@@ -571,6 +613,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "map": style_map,
     "clusters": clusters,
     "ablate": ablate,
+    "compare": compare,
     "methods": methods,
     "save": save,
     "data": {"portraits": data_portraits, "reader": data_reader},

@@ -26,10 +26,7 @@ def side_by_side(scorer: Scorer, models: Sequence[tuple[Words, Path]]) -> Image.
     columns: list[tuple[Words, Tensor]] = [
         (("source",), pictures.batch(sources.tolist())),
         (("reference",), pictures.batch(references.tolist())),
-        *(
-            (words, painted(scorer.of(scorer.model(model)), sources, references))
-            for words, model in models.items()
-        ),
+        *((words, painted(scorer.of(scorer.model(model)), sources, references)) for words, model in models),
     ]
     if isinstance(pictures, Portraits):
         columns.append((("truth",), TruthSet.of(pictures, sources, references).truths))

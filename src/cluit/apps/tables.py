@@ -1,9 +1,17 @@
 """Tables of runs with several seeds: means, their spread, and which differences exceed it."""
 
+import json
+import os
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from cluit.apps import report
+from cluit.apps.report import Html
+from cluit.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,34 @@ def mean_cell(score: Mapping[str, Any] | None, decimals: int) -> str:
         return "–"
     mean = f"{score['mean']:.{decimals}f}"
     return mean if score["deviation"] is None else f"{mean} ± {score['deviation']:.{decimals}f}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A heading with tables and what these mean, for a page and for a document alike."""
+
+    heading: str
+    tables: Sequence[Table]
+    notes: Sequence[str] = ()
+
+    def section(self) -> Html:
+        tables = (report.table(table.header, table.rows) for table in self.tables)
+        return report.section(self.heading, *tables, *map(report.paragraph, self.notes))
+
+    def markdown(self) -> list[str]:
+        """Paragraphs."""
+        return [f"### {self.heading}", *(table.markdown().rstrip() for table in self.tables), *self.notes]
+
+
+def require_replaceable(out: Path, name: str, twin: str, others: Sequence[str]) -> None:
+    """UserError where files in ``out`` by the names of results are no earlier results.
+
+    twin: the JSON file that says ``name`` of itself, and has rows; others: the files beside it.
+    """
+    with suppress(OSError, ValueError, RecursionError):
+        before = json.loads((out / twin).read_bytes())
+        if isinstance(before, dict) and before.get("name") == name and "rows" in before:
+            return
+    for path in (out / twin, *(out / other for other in others)):
+        if os.path.lexists(path):
+            raise UserError(f"{path} is there and no result of {name}; move it away, or choose another --out")
