@@ -1,0 +1,1 @@
+"""TUNIT: Rethinking the Truly Unsupervised Image-to-Image Translation (see README.md)."""
