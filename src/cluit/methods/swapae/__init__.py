@@ -1,0 +1,1 @@
+"""Swapping Autoencoder for Deep Image Manipulation (see README.md)."""
