@@ -10,7 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps import ablate_page, clusters_page, demo, evaluation_set, oracle_page, report, stylemap
+from cluit.apps import (
+    ablate_page,
+    clusters_page,
+    compare_page,
+    compare_plan,
+    compare_table,
+    demo,
+    evaluation_set,
+    oracle_page,
+    report,
+    stylemap,
+)
 from cluit.apps.ablation_runs import plan
 from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.ablation_table import QUALITY, TRUTH, summaries
@@ -32,6 +43,7 @@ from cluit.evaluation.truth import held_out_pairs
 
 PAGES = (
     "clusters",
+    "comparison",
     "demo",
     "evaluation",
     "failures",
@@ -70,6 +82,7 @@ def write_every_page(folder: Path, model: Path) -> dict[str, Path]:
     write_oracle_page(folder / "attributes" / "report.html", several=True)
     write_run(folder / "run")
     write_ablation(folder / "ablation")
+    write_comparison(folder / "comparison")
     write_demo(folder / "demo" / "index.html", model)
     special = {
         "failures": "evaluation/worst.html",
@@ -198,6 +211,52 @@ def write_ablation(folder: Path) -> None:
         "seconds": {"training": 60.0},
     }
     ablate_page.write(folder, record, outcomes, noise(64))
+
+
+def write_comparison(folder: Path) -> None:
+    """Two rows with two seeds, of which one failed and one learned nothing, and one row that did."""
+    specs, settings = ("cluit", "cluit:cycle_weight=2,patches=8"), {"recipe": "small"}
+    rows, runs = compare_plan.plan("portraits", folder, specs, 3200, 2, settings)
+    share = {"accuracy": 0.5, "each": dict.fromkeys(SPECIES, 0.5)}
+    of_network = {"mean_class_frechet": 17.8, "kernel": 0.01, "class_frechet": dict.fromkeys(SPECIES, 17.8)}
+    scores: dict[str, Any] = {
+        "networks": dict.fromkeys(("efficientnet-lite0", "oracle:resnet18-width16"), of_network),
+        "oracle": share, "structure_kept": 0.5, "truth": dict.fromkeys(COLUMNS, 0.5),
+        "reference_pose": dict.fromkeys(POSES, 0.1),
+    }  # fmt: skip
+    trivial = {name: {**scores, "truth": {"mae_background": 10.0}} for name in ("source", "average")}
+    entries = [{"source_effect": effect, "reference_effect": 0.9} for effect in (0.6, 0.6, 0.6, 0.0)]
+    entries = [{**one, "colour": 9.0, "colour_of_source": 31.0} for one in entries]
+    outcomes = [Outcome(one, {"record": scores, "entry": it}) for one, it in zip(runs, entries, strict=True)]
+    outcomes[1] = Outcome(runs[1], {}, f"{runs[1].folder} is full; free some space")
+    for one in runs:
+        one.folder.mkdir(parents=True)
+        lines = [{"step": 100 * t, "seconds": 60.0 * t, "mae": 30 - t, "realism": 3.0} for t in range(4)]
+        (one.folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = {
+        "name": compare_page.NAME,
+        "command": f"cluit compare portraits --out {folder}",
+        "budget": {"pictures": 3200},
+        "seeds": [0, 1],
+        "machine": "a machine",
+        "test": {"image_size": 32, "sources": 250, "each": 10},
+        "oracle": {"name": "resnet18-width16", "test": {"accuracy": 0.99}},
+        "notes": [f"Under {folder} it is damp."],
+        "rounds": 20,
+        "rows": [
+            {
+                **row,
+                "cost": {"parameters": 4e6, "parameters_in_use": 2e6, "macs": 1e8, "seconds": 0.02},
+                "speed": {"steps_per_second": 5.0, "pictures_per_second": 160.0},
+            }
+            for row in compare_table.summaries(rows, outcomes, trivial)
+        ],
+        "trivial": {
+            name: {"scores": compare_table.figures(one), "classes": {}} for name, one in trivial.items()
+        },
+        "settings": {row.title: settings for row in rows},
+    }
+    compare_page.write(folder, record, outcomes, noise(64))
 
 
 def write_demo(path: Path, model: Path) -> None:

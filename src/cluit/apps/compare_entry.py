@@ -73,12 +73,11 @@ def reasons(found: Entry, truth: Mapping[str, float] | None, trivial: Mapping[st
                 f"sources {theirs:.1f}"
             )
     else:
-        for answer in ("source", "average"):
-            ours, theirs = truth["mae_background"], trivial[answer]["truth"]["mae_background"]
-            if ours >= theirs:
-                told.append(
-                    f"its backgrounds are {ours:.1f} levels off, those of returning the {answer} {theirs:.1f}"
-                )
+        ours = truth["mae_background"]
+        others = {answer: trivial[answer]["truth"]["mae_background"] for answer in ("source", "average")}
+        if ours >= min(others.values()):
+            those = " and ".join(f"of the {answer} {value:.1f}" for answer, value in others.items())
+            told.append(f"its backgrounds are {ours:.1f} levels off, those {those}")
     for what, least in (("source", LEAST_SOURCE_EFFECT), ("reference", LEAST_REFERENCE_EFFECT)):
         if (ours := found[f"{what}_effect"]) < least:
             told.append(f"its outputs differ by {what} {ours:.2f} as much as these do, less than {least}")

@@ -80,6 +80,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def lead(record: Mapping[str, Any]) -> str:
     budget, test, seeds = record["budget"], record["test"], len(record["seeds"])
+    recipes = dict.fromkeys(str(settings["recipe"]) for settings in record["settings"].values())
     if "minutes" in budget:
         each = f"trained for {budget['minutes']:g} minutes by the clock, looks at held-out pictures included"
     else:
@@ -87,7 +88,8 @@ def lead(record: Mapping[str, Any]) -> str:
     return (
         f"{len(record['rows'])} rows by {seeds} seed{'s' * (seeds > 1)}, each {each}, at "
         f"{test['image_size']} px on {record['machine']}; scored on the same {test['sources']:,} sources "
-        f"with {test['each']} references each. Whatever is not said is as in each method's own recipe."
+        f"with {test['each']} references each. The recipe of each is its method's own "
+        f"{' or '.join(recipes)}, but for what its row and the command below say."
     )
 
 

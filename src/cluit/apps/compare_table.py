@@ -94,6 +94,7 @@ def summary(row: Row, found: Sequence[Outcome], trivial: Mapping[str, Record]) -
                 "state": state,
                 "reasons": why if one.failure is None else [one.failure],
                 "entry": one.scores.get("entry"),
+                "scores": record and figures(record),
             }
         )
     states = [run["state"] for run in runs]
@@ -121,9 +122,9 @@ def mean_of(values: Sequence[float | None]) -> float | None:
 
 
 def best_of(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row with the best mean; None for a score without a good end."""
+    """The row with the best mean; None for a single row, and for a score without a good end."""
     score = name.partition(":")[0]
-    if score not in LOWER + HIGHER:
+    if score not in LOWER + HIGHER or len(rows) < 2:
         return None
     sign = 1 if score in LOWER else -1
     return min(rows, key=lambda row: sign * sum(row["values"][name]) / len(row["values"][name]))

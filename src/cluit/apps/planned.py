@@ -62,13 +62,18 @@ class Planned:
             return self.done == self.settings.run.steps
         return self.done > 0 and (self.spent == minutes or self.seconds >= 60 * minutes)
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Its settings, but for empty lists: the data fill these in."""
+        return {name: value for name, value in self.settings.flat().items() if value != ()}
+
     def check(self) -> None:
         """UserError where the folder holds something else than this run, finished or begun."""
         begun = (self.folder / SETTINGS).exists()
         require_claimable(self.folder, resume=begun)
         if not begun:
             return
-        wanted, stored = self.settings.flat(), checked(read_settings(self.folder / SETTINGS)).flat()
+        wanted, stored = self.given, checked(read_settings(self.folder / SETTINGS)).flat()
         free = FREE if wanted["precision"] == "auto" else FREE - {"precision"}
         for name, value in wanted.items():
             if name not in free and value != stored[name]:
@@ -90,7 +95,7 @@ class Planned:
 
     def train(self) -> None:
         """From the start or from where it stopped, as `cluit train` does, whose errors come through."""
-        values, begun = self.settings.flat(), (self.folder / SETTINGS).exists()
+        values, begun = self.given, (self.folder / SETTINGS).exists()
         minutes = self.settings.run.minutes
         if begun and values["precision"] == "auto":
             del values["precision"]  # it keeps its own
