@@ -24,6 +24,7 @@ every_method = pytest.mark.parametrize("name", CONFIGS)
 TINY: dict[str, dict[str, Any]] = {
     "cluit": {},
     "tunit": {"clusters": 2, "warmup_steps": 1, "queue_size": 24, "learning_rate": 1e-3},
+    "swapae": {"crops": 2, "r1_interval": 2},
     "starganv2": {"domains": ("cat", "dog"), "diversity_steps": 4},
 }
 """What a method needs to be small, and for a few steps to show all that its step does."""
