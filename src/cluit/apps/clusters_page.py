@@ -58,7 +58,7 @@ def document(record: Mapping[str, Any], rows: Sequence[Sequence[Cell]]) -> str:
     """rows: of `rows_of`."""
     settings, all_of_them = record["settings"], record["clusters"]
     empty = sum(not one["size"] for one in all_of_them)
-    left_empty = f", {empty} of them empty" if empty else ""
+    left_empty = f" ({empty} of them empty)" if empty else ""
     sheets = [
         report.section(
             f"Cluster {one['number']}: {', '.join(words(one))}",
