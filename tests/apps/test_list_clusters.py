@@ -1,7 +1,9 @@
 import csv
+import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from cluit.apps.clusters import clusters
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.core.types import Translator
+from cluit.export import weights
+from cluit.methods.tunit.config import TunitConfig
 
 
 class ByColour(Translator):
@@ -126,11 +130,19 @@ def test_without_labels_nothing_is_scored_and_damage_is_listed(pictures: Path, t
     assert ">no.png</td>" in page
 
 
-@pytest.mark.usefixtures("by_colour")
-def test_portraits_are_sorted_by_species(tmp_path: Path) -> None:
-    record = clusters("model", "portraits", out=tmp_path / "out", count=20, each=2)
-    assert record["pictures"] == 20
+def test_a_saved_model_with_clusters_sorts_portraits(tmp_path: Path) -> None:
+    config = TunitConfig(image_size=32, width=4, clusters=5)
+    card = {"method": "tunit", "config": dataclasses.asdict(config)}
+    weights.save(tmp_path / "model", config.build_translator(), card)
+    usual: Any = {"count": 20, "each": 2, "device": "cpu", "precision": "float32"}
+    record = clusters(tmp_path / "model", "portraits", out=tmp_path / "out", **usual)
+    assert record["pictures"] == sum(one["size"] for one in record["clusters"]) == 20
+    assert [one["number"] for one in record["clusters"]] == list(range(5))
+    assert all(len(one["surest"]) == min(2, one["size"]) for one in record["clusters"])
     assert record["classes"] == ["cat", "dog", "fox", "mouse", "pig", "rabbit"]
+    again = clusters(tmp_path / "model", "portraits", out=tmp_path / "again", **usual, batch_size=7)
+    sizes = [one["size"] for one in record["clusters"]]
+    assert [one["size"] for one in again["clusters"]] == sizes
 
 
 def test_a_model_without_clusters_is_one_sentence(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
