@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cluit.core.types import Translator
 from cluit.methods.tunit.config import TunitConfig
 from cluit.nn.blocks import UNIT_VARIANCE, act, double, halve, instance_norm, shortcut
+from cluit.nn.filter_response import FilterResponseNorm
 
 GROUPS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # of VGG11's convolutions: widths in units of the first
 CRITIC_WIDEST = 16  # no layer of the critic is wider than 16 times the first (the paper's 64 and 1024)
@@ -146,23 +147,6 @@ class Generator(nn.Module):
     def decode(self, structure: Tensor, style: Tensor) -> Tensor:
         """(N, C, s, s), (N, style_dim) -> (N, 3, S, S)."""
         return self.decoder(structure, self.mlp(style))
-
-
-class FilterResponseNorm(nn.Module):
-    """max(γ · x / √(mean x² + ε) + β, τ), for each channel of each picture (Singh and Krishnan, 2020)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.threshold = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        power = x.float().square().mean(dim=(2, 3), keepdim=True)  # in half precision a sum loses small terms
-        scale = self.scale * torch.rsqrt(power + 1e-6)
-        return torch.maximum(
-            torch.addcmul(self.bias.to(x.dtype), scale.to(x.dtype), x), self.threshold.to(x.dtype)
-        )
 
 
 class Same(nn.Module):
