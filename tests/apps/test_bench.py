@@ -3,9 +3,10 @@ import json
 import pytest
 import torch
 
-from cluit.apps.bench import bench_data, bench_step, show
+from cluit.apps.bench import bench_data, bench_step, prepare, show
 from cluit.apps.measure import (
     PLAIN,
+    UNDER_WAY,
     VARIANTS,
     Job,
     Variant,
@@ -14,9 +15,12 @@ from cluit.apps.measure import (
     measure,
     peak_memory,
     take_turns,
+    with_stand_ins,
 )
 from cluit.core.errors import UserError
 from cluit.core.machine import has_fast_bfloat16
+from cluit.engine.descent import Descent
+from cluit.methods import CONFIGS
 from cluit.methods.cluit.config import CluitConfig
 
 CPU = torch.device("cpu")
@@ -45,6 +49,34 @@ def test_every_variant_trains(variant: Variant) -> None:
     small().build(variant)(1)
 
 
+@pytest.mark.parametrize("method", CONFIGS)
+def test_a_round_has_a_turn_of_every_optimizer(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins late or takes turns with another is timed, too."""
+    moved = set[str]()
+    descend = Descent.__call__
+
+    def watched(self: Descent, loss: torch.Tensor, *names: str) -> None:
+        moved.update(names)
+        descend(self, loss, *names)
+
+    monkeypatch.setattr(Descent, "__call__", watched)
+    config = with_stand_ins(CONFIGS[method](image_size=32, width=4))
+    Job("step", config, 4, CPU).build(PLAIN)(1)
+    assert moved == config.build().optimizers().keys()
+
+
+@pytest.mark.parametrize("method", CONFIGS)
+def test_every_method_is_timed_at_both(method: str) -> None:
+    config = with_stand_ins(CONFIGS[method](image_size=32, width=4))
+    translate, step = (count_flops(Job(what, config, 4, CPU).build(PLAIN)) for what in ("translate", "step"))
+    assert step > 3 * translate > 0
+
+
+@pytest.mark.parametrize("interval", [2, 16, 32])
+def test_the_first_round_has_what_comes_now_and_then(interval: int) -> None:
+    assert UNDER_WAY % interval == 0
+
+
 def test_variants_take_turns() -> None:
     order = []
     works = {variant: lambda t, name=variant.name: order.append((t, name)) for variant in VARIANTS}
@@ -71,12 +103,20 @@ def test_every_variant_has_a_row_that_json_can_hold(capsys: pytest.CaptureFixtur
         assert row["fastest"] <= row["seconds"] <= row["slowest"]
         assert row["pictures_per_second"] > 0
         assert row["share_of_peak"] > 0
+        assert row["method"] == "cluit"
     assert record["rows"][0]["times_as_fast"] == 1
     assert record["machine"]
 
 
 def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"variant": "float32", "batch_size": 1, "seconds": 0.5, "fastest": 0.4, "slowest": 0.6}
+    row = {
+        "method": "cluit",
+        "variant": "float32",
+        "batch_size": 1,
+        "seconds": 0.5,
+        "fastest": 0.4,
+        "slowest": 0.6,
+    }
     row |= {"pictures_per_second": 2.0, "times_as_fast": 1.0, "peak_bytes": None, "share_of_peak": 0.25}
     record = {"what": "step", "machine": "M", "image_size": 32, "width": 8, "rounds": 1}
     show({**record, "rows": [row], "left_out": ["bfloat16 channels_last"]}, json=False)
@@ -92,12 +132,29 @@ def test_loading_is_reported_for_files_and_for_the_cache(capsys: pytest.CaptureF
     assert "drawing portraits of 32 px" in told
 
 
+def test_several_methods_share_the_rounds() -> None:
+    jobs = prepare("step", (*CONFIGS, "cluit"), 32, 4, [8], 1, "cpu")
+    assert [job.method for job in jobs] == list(CONFIGS)
+    works = {job: job.build(PLAIN) for job in jobs}
+    assert list(take_turns(works, 1, CPU)) == jobs
+
+
+def test_a_balanced_batch_has_two_pictures_of_a_class_in_each_half() -> None:
+    for name in CONFIGS:
+        if with_stand_ins(CONFIGS[name]()).balanced:
+            with pytest.raises(UserError, match="multiple of 4"):
+                prepare("step", name, 32, 4, [6], 1, "cpu")
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"method": "none"}, "unknown method"),
+        ({"method": ("cluit", "none")}, "unknown method 'none'"),
+        ({"method": ()}, "a method named"),
         ({"rounds": 0}, "rounds"),
-        ({"batch_size": 3}, "even"),
+        ({"batch_size": 3}, "multiple of 2"),
+        ({"batch_size": 0}, "multiple of 2"),
         ({"image_size": 33}, "image_size"),
         ({"device": "tpu"}, "unknown device"),
     ],

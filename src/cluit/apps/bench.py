@@ -3,13 +3,14 @@
 import json as codec
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from cluit.apps.measure import Job, measure
+from cluit.apps.measure import Job, measure, with_stand_ins
+from cluit.apps.settings import known_method
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.core.machine import describe, pick_device
@@ -18,7 +19,7 @@ from cluit.data.loader import loading_rate
 from cluit.data.portraits import SIZES, Portraits
 from cluit.methods import CONFIGS
 
-ROW = "{:24}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
+ROW = "{:11}{:24}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
 """A line of the table."""
 
 DRAWN_AT_ONCE = 64  # portraits
@@ -26,7 +27,7 @@ DRAWN_AT_ONCE = 64  # portraits
 
 def bench_step(
     *,
-    method: str = "cluit",
+    method: str | Sequence[str] = "cluit",
     image_size: int = 64,
     width: int = 32,
     batch_size: int = 32,
@@ -37,19 +38,23 @@ def bench_step(
 ) -> None:
     """Measure training steps, and beside them the rate at which pictures are loaded.
 
-    rounds: timed steps of each variant. Step 0 warms up and is not among them, and with it what a method does
-        only now and then.
+    method: one name, or several that take turns round by round.
+    rounds: of two steps each, timed for each variant; figures are of one step. One more round warms up. The
+        rounds have what a method does every n-th step as often as it comes, so their median may leave it out.
     slow: also time bfloat16 where this machine only imitates it.
+
+    Steps are those of a training under way, in which all networks learn. UserError where a number is out of
+    range.
     """
-    job = prepare("step", method, image_size, width, batch_size, rounds, device)
-    record = measure([job], rounds, slow)
+    jobs = prepare("step", method, image_size, width, [batch_size], rounds, device)
+    record = measure(jobs, rounds, slow)
     record["loading"] = loading(image_size, batch_size, 512)
     show(record, json)
 
 
 def bench_translate(
     *,
-    method: str = "cluit",
+    method: str | Sequence[str] = "cluit",
     image_size: int = 64,
     width: int = 32,
     rounds: int = 8,
@@ -58,7 +63,7 @@ def bench_translate(
     json: bool = False,
 ) -> None:
     """Measure translations, one and sixteen at once, each of a source and a reference of its own."""
-    jobs = [prepare("translate", method, image_size, width, batch, rounds, device) for batch in (1, 16)]
+    jobs = prepare("translate", method, image_size, width, (1, 16), rounds, device)
     show(measure(jobs, rounds, slow), json)
 
 
@@ -81,25 +86,29 @@ def bench_data(
 
 def prepare(
     what: Literal["step", "translate"],
-    method: str,
+    method: str | Sequence[str],
     image_size: int,
     width: int,
-    batch_size: int,
+    batch_sizes: Sequence[int],
     rounds: int,
     device: str,
-) -> Job:
-    """UserError where a number is out of range."""
-    if method not in CONFIGS:
-        raise UserError(f"unknown method {method!r}; choose {', '.join(CONFIGS)}")
-    if rounds < 1 or batch_size < 1 or (what == "step" and batch_size % 2):
-        raise UserError(
-            f"rounds must be positive and the batch of a step even, got {rounds} and {batch_size}"
-        )
-    try:
-        config = CONFIGS[method](image_size=image_size, width=width)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return Job(what, config, batch_size, pick_device(device))
+) -> list[Job]:
+    """A job for each method and batch size. UserError where a name is unknown or a number out of range."""
+    names = [method] if isinstance(method, str) else list(dict.fromkeys(method))
+    if rounds < 1 or not names:
+        raise UserError(f"rounds must be positive and a method named, got {rounds} and {', '.join(names)!r}")
+    where, jobs = pick_device(device), list[Job]()
+    for name in names:
+        try:
+            config = with_stand_ins(CONFIGS[known_method(name)](image_size=image_size, width=width))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        multiple = 1 if what == "translate" else 4 if config.balanced else 2
+        for batch_size in batch_sizes:
+            if batch_size < 1 or batch_size % multiple:
+                raise UserError(f"the batch of {name} must be a multiple of {multiple}, got {batch_size}")
+            jobs.append(Job(what, config, batch_size, where))
+    return jobs
 
 
 def loading(image_size: int, batch_size: int, pictures: int) -> dict[str, Any]:
@@ -138,12 +147,18 @@ def show(record: Mapping[str, Any], json: bool) -> None:
         print(f"matrix products in {precision}: {rate / 1e9:,.0f} GFLOP/s")
     if "rows" in record:
         size, width, rounds = record["image_size"], record["width"], record["rounds"]
-        print(f"{record['what']} at {size} px, width {width}: medians of {rounds} rounds, fastest to slowest")
-        print(ROW.format("variant", "batch", "seconds", "", "pictures/s", "speed", "peak MiB", "share"))
+        turns = f"{rounds} rounds" + (" of two steps" if record["what"] == "step" else "")
+        print(f"{record['what']} at {size} px, width {width}: medians of {turns}, fastest to slowest")
+        print(
+            ROW.format(
+                "method", "variant", "batch", "seconds", "", "pictures/s", "speed", "peak MiB", "share"
+            )
+        )
     for row in record.get("rows", ()):
         memory = "–" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:,.0f}"
         print(
             ROW.format(
+                row["method"],
                 row["variant"],
                 row["batch_size"],
                 f"{row['seconds']:.4f}",

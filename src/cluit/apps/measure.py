@@ -6,18 +6,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from cluit.core.chance import seed_step
+from cluit.core.config import MethodConfig
 from cluit.core.machine import describe, has_fast_bfloat16
 from cluit.core.types import Batch
 from cluit.engine.average import Average
 from cluit.engine.descent import Descent
+from cluit.methods import CONFIGS
 
+UNDER_WAY = 80_000
+"""A step of the published schedules at which all that begins late has begun and what fades has not gone.
+
+It is a multiple of 32, so the first round has what comes every 16th step, or every 16th of a player's turns.
+"""
+
+CLASSES = ("a", "b", "c")
+"""Stand-ins for the classes of the data, as many as AFHQ has."""
+
+Key = TypeVar("Key")
 Work = Callable[[int], None]
 """One round of what is measured; its argument counts rounds from 0."""
 
@@ -59,6 +72,16 @@ class Job:
         """The work itself, on random pictures: speed does not depend on what they show."""
         return (training if self.what == "step" else translating)(self, variant)
 
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return next(name for name, kind in CONFIGS.items() if kind is type(self.config))
+
+    @property
+    def repeats(self) -> int:
+        """Steps or translations in a round. Two steps, so that players who take turns have one each."""
+        return 2 if self.what == "step" else 1
+
     def images(self, variant: Variant) -> Tensor:
         size = self.config.image_size
         images = torch.rand(self.batch_size, 3, size, size, device=self.device) * 2 - 1
@@ -69,19 +92,21 @@ class Job:
 
 
 def training(job: Job, variant: Variant) -> Work:
-    """One training step, the moving average included."""
+    """Training steps, the moving average included."""
     method = job.config.build()
     method.to(device=job.device, memory_format=variant.memory_format)
     descend, average = Descent(method.optimizers()), Average(method.translator)
-    batch = Batch(job.images(variant))
+    batch = batch_of(job.config, job.images(variant))
 
-    def step(t: int) -> None:
-        seed_step(0, t)
-        with job.autocast(variant):
-            method.step(batch, descend, t)
-        average.follow(method.translator, method.average_decay(t))
+    def steps(number: int) -> None:
+        first = UNDER_WAY + number * job.repeats
+        for t in range(first, first + job.repeats):
+            seed_step(0, t)
+            with job.autocast(variant):
+                method.step(batch, descend, t)
+            average.follow(method.translator, method.average_decay(t))
 
-    return step
+    return steps
 
 
 def translating(job: Job, variant: Variant) -> Work:
@@ -89,24 +114,36 @@ def translating(job: Job, variant: Variant) -> Work:
     translator = job.config.build_translator().eval()
     translator.to(device=job.device, memory_format=variant.memory_format)
     sources, references = job.images(variant), job.images(variant)
+    domain = torch.zeros(len(references), dtype=torch.long, device=job.device) if translator.domains else None
 
     @torch.inference_mode()
-    def translate(t: int) -> None:
+    def translate(number: int) -> None:
         with job.autocast(variant):
-            translator.translate(sources, translator.encode_style(references))
+            translator.translate(sources, translator.encode_style(references, domain))
 
     return translate
+
+
+def with_stand_ins(config: MethodConfig) -> MethodConfig:
+    """The configuration for data with three classes, where the method is told any."""
+    return config.with_classes(CLASSES) if config.labelled_share else config
+
+
+def batch_of(config: MethodConfig, images: Tensor) -> Batch:
+    """A batch for a step: where the method is told classes, two of them in turns of two pictures."""
+    told = torch.arange(len(images), device=images.device) // 2 % 2 if config.labelled_share else None
+    return Batch(images, told)
 
 
 def measure(jobs: Sequence[Job], rounds: int, slow: bool) -> dict[str, Any]:
     """All figures of all jobs in all variants, as JSON values.
 
-    The variants take turns, round by round, so that a machine that slows down slows all of them.
+    They take turns, round by round, so that a machine that slows down slows all of them. So all their weights
+    are in memory at once.
     """
     device = jobs[0].device
     variants = [v for v in VARIANTS if slow or v.precision == "float32" or has_fast_bfloat16(device)]
     peaks: dict[str, float] = {v.precision: matmul_rate(v.dtype, device) for v in variants}
-    rows = [row for job in jobs for row in figures(job, variants, rounds, peaks)]
     return {
         "what": jobs[0].what,
         "machine": describe(device),
@@ -115,48 +152,52 @@ def measure(jobs: Sequence[Job], rounds: int, slow: bool) -> dict[str, Any]:
         "rounds": rounds,
         "matmul_flops_per_second": peaks,
         "left_out": [variant.name for variant in VARIANTS if variant not in variants],
-        "rows": rows,
+        "rows": list(figures(jobs, variants, rounds, peaks)),
     }
 
 
 def figures(
-    job: Job, variants: Sequence[Variant], rounds: int, peaks: Mapping[str, float]
+    jobs: Sequence[Job], variants: Sequence[Variant], rounds: int, peaks: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
-    """What one job takes, a row for each variant. peaks: operations per second by precision."""
-    memory = {variant: peak_memory(job, variant) for variant in variants}
-    works = {variant: job.build(variant) for variant in variants}
+    """What one step or translation takes, a row for each job and variant. peaks: operations per second by
+    precision."""
+    pairs = [(job, variant) for job in jobs for variant in variants]
+    memory = {(job, variant): peak_memory(job, variant) for job, variant in pairs}
+    works = {(job, variant): job.build(variant) for job, variant in pairs}
     for work in works.values():
         work(0)
-    flops = count_flops(works[PLAIN])
-    seconds = take_turns(works, rounds, job.device)
-    for variant, times in seconds.items():
+    flops = {job: count_flops(works[job, PLAIN]) / job.repeats for job in jobs}
+    seconds = {
+        (job, variant): [one / job.repeats for one in times]
+        for (job, variant), times in take_turns(works, rounds, jobs[0].device).items()
+    }
+    for (job, variant), times in seconds.items():
         middle = statistics.median(times)
         yield {
+            "method": job.method,
             "variant": variant.name,
             "batch_size": job.batch_size,
             "seconds": middle,
             "fastest": min(times),
             "slowest": max(times),
             "pictures_per_second": job.batch_size / middle,
-            "times_as_fast": statistics.median(seconds[PLAIN]) / middle,
-            "peak_bytes": memory[variant],
-            "flops": flops,
-            "share_of_peak": flops / middle / peaks[variant.precision],
+            "times_as_fast": statistics.median(seconds[job, PLAIN]) / middle,
+            "peak_bytes": memory[job, variant],
+            "flops": flops[job],
+            "share_of_peak": flops[job] / middle / peaks[variant.precision],
         }
 
 
-def take_turns(
-    works: Mapping[Variant, Work], rounds: int, device: torch.device
-) -> dict[Variant, list[float]]:
+def take_turns(works: Mapping[Key, Work], rounds: int, device: torch.device) -> dict[Key, list[float]]:
     """Seconds of each work in each round; works alternate within a round."""
-    seconds: dict[Variant, list[float]] = {variant: [] for variant in works}
-    for t in range(1, rounds + 1):
-        for variant, work in works.items():
+    seconds: dict[Key, list[float]] = {key: [] for key in works}
+    for number in range(1, rounds + 1):
+        for key, work in works.items():
             wait_for(device)
             began = time.perf_counter()
-            work(t)
+            work(number)
             wait_for(device)
-            seconds[variant].append(time.perf_counter() - began)
+            seconds[key].append(time.perf_counter() - began)
     return seconds
 
 
@@ -168,11 +209,39 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+class Operations(TorchDispatchMode):
+    """Within it ``count`` grows by the floating-point operations of matrix products and convolutions, two per
+    multiply-add.
+
+    PyTorch's `FlopCounterMode` has the formulas, but also follows modules through the backward pass, which
+    fails where a step asks for a gradient in order to differentiate it again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if formula := flop_registry.get(func.overloadpacket):
+            output = func(*args, **named)
+            self.count += formula(*args, **named, out_val=output)
+            return output
+        if func.namespace == "aten":  # without autograd a convolution comes whole, not as what it is made of
+            with self:
+                output = func.decompose(*args, **named)
+            if output is not NotImplemented:
+                return output
+        return func(*args, **named)
+
+
 def count_flops(work: Work) -> int:
-    """Floating-point operations of one round's matrix products and convolutions, two per multiply-add."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating-point operations of one round."""
+    with Operations() as operations:
         work(1)
-    return counter.get_total_flops()
+    return operations.count
 
 
 def matmul_rate(dtype: torch.dtype, device: torch.device, repeats: int = 5) -> float:
