@@ -1,4 +1,4 @@
-"""Settings of the Swapping Autoencoder that belong together: one function per recipe, and what it promises."""
+"""Settings of the Swapping Autoencoder that belong together: a function per recipe, and what it promises."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -22,7 +22,7 @@ class Style(Linear):
 
     def forward(self, texture: Tensor) -> Tensor:
         with torch.autocast(texture.device.type, enabled=False):
-            return super().forward(texture.float())[:, :, None, None]
+            return super().forward(texture.to(self.weight.dtype))[:, :, None, None]
 
 
 class StyledConv(nn.Module):
