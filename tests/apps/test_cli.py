@@ -15,6 +15,7 @@ from PIL import Image
 
 from cluit.apps.cli import main, parse
 from cluit.apps.commands import COMMANDS
+from cluit.apps.flags import explained, side_by_side
 from cluit.apps.methods import table
 from cluit.core.errors import UserError
 from cluit.engine.checkpoint import checkpoints
@@ -82,6 +83,14 @@ def test_help_of_training_explains_the_methods_own_settings(capsys: pytest.Captu
     assert "--style-weight" in text
     assert "The same for the critic alone; the default is `width`." in text
     assert "default: None; small: 32)" in text
+
+
+def test_help_says_whose_default_is_which() -> None:
+    values = {"a": 128, "b": 128, "c": 2048, "d": ("cat", "dog")}
+    assert side_by_side(values) == "128, c 2048, d cat dog"
+    assert side_by_side({"b": ()}) == "none"
+    assert explained({"a": "Of Adam.", "b": "Of Adam."}) == "Of Adam."
+    assert explained({"a": "Of Adam.", "b": "Of all.", "c": "Of Adam."}) == "a, c: Of Adam. b: Of all."
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +177,8 @@ def test_parsing_runs_nothing() -> None:
     assert command.func.__name__ == "train"
     assert command.keywords["settings"] == {"steps": 5, "view_reference": True, "critic_width": None}
     assert command.keywords["data"] == "faces"
+    named = parse(["train", "faces", "--out", "run", "--domains", "cat", "dog"]).keywords["settings"]
+    assert named == {"domains": ("cat", "dog")}
     assert parse(["bench", "translate", "--rounds", "2"]).keywords["rounds"] == 2
     with pytest.raises(UserError):
         parse(["train", "faces", "--out", "run", "--stesp", "5"])
@@ -294,7 +305,8 @@ PUBLISHED = {
         "critic": (20_735_619, 12.3),
     },
 }
-"""Parameters and GMACs of each network at 128 px, of the appendix or counted in the published code. CLUIT's generator is asked for by itself, as its norms leave two counts."""
+"""Parameters and GMACs of each network at 128 px, of the appendix or counted in the published code. CLUIT's
+generator is asked for by itself, as its norms leave two counts."""
 
 POOLED_FIRST = {
     ("cluit", "style_encoder"): (64, 64, 64),

@@ -88,6 +88,11 @@ def test_every_method_has_what_a_machine_may_choose(method: str) -> None:
         ({"steps": 10**400}, "steps must be a whole number"),
         ({"held_out": 3}, "held_out must be text or none"),
         ({"crop_min": 0.9, "crop_max": 0.5}, "crop_min <= crop_max"),
+        ({"clusters": 3}, "unknown setting 'clusters' of the method cluit; it is one of tunit"),
+        ({"method": "tunit", "recipe": "ablation"}, "unknown recipe 'ablation' of the method tunit; choose"),
+        ({"method": "starganv2", "domains": "cat"}, "domains must be a list of texts, got 'cat'"),
+        ({"method": "starganv2", "domains": ["cat", 1]}, "domains must be a list of texts"),
+        ({"method": "starganv2", "domains": None}, "domains must be a list of texts"),
     ],
 )
 def test_nonsense_is_refused_in_a_sentence(values: dict[str, Any], words: str) -> None:
@@ -138,6 +143,22 @@ def test_settings_that_are_written_are_read_back(tmp_path: Path) -> None:
     assert layered({**read_settings(tmp_path / "a.yaml"), "seed": 3}).run.seed == 3
 
 
+@pytest.mark.parametrize("domains", [(), ("cat", "dog"), ("yes", "1", "ä: b")])
+def test_a_list_of_names_comes_back_from_a_file(tmp_path: Path, domains: tuple[str, ...]) -> None:
+    settings = layered({"method": "starganv2", "domains": list(domains)})
+    assert settings.config.domains == domains
+    (tmp_path / "a.yaml").write_text(as_yaml(settings), encoding="utf-8")
+    assert layered(read_settings(tmp_path / "a.yaml")) == settings
+    assert resumed(read_settings(tmp_path / "a.yaml"), {"domains": domains}) == settings
+    with pytest.raises(UserError, match="cannot go on with domains"):
+        resumed(read_settings(tmp_path / "a.yaml"), {"domains": ["a", "b"]})
+
+
+def test_a_file_may_list_names_as_people_do(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("method: starganv2\ndomains: [cat, dog]\n")
+    assert layered(read_settings(tmp_path / "a.yaml")).config.domains == ("cat", "dog")
+
+
 def test_a_resumed_run_keeps_its_settings_but_those_that_may_change() -> None:
     stored = layered({"recipe": "small", "minutes": 3, "precision": "bfloat16"}).flat()
     again = resumed(stored, {"steps": 5, "style_weight": 3.0, "precision": "auto"})
@@ -165,8 +186,8 @@ def test_a_run_of_an_older_release_may_lack_settings() -> None:
 
 
 def test_no_name_is_used_twice_and_every_setting_is_explained() -> None:
-    for config in CONFIGS.values():
+    for method, config in CONFIGS.items():
         run, own = documented(TrainSettings), documented(config)
         assert run.keys().isdisjoint(own)
-        assert run.keys() | own.keys() == layered({}).flat().keys()
+        assert run.keys() | own.keys() == layered({"method": method}).flat().keys()
         assert set(CHANGEABLE) <= run.keys()

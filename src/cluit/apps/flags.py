@@ -44,12 +44,13 @@ def settings_as_flags() -> Any:
     flags = {}
     for name in dict.fromkeys(itertools.chain(*defaults.values())):
         owners = [method for method in CONFIGS if name in defaults[method]]
-        whose = "" if len(owners) == len(CONFIGS) else f"{', '.join(owners)}; "
+        text = explained({method: texts[method][name] for method in owners})
+        of_all = len(owners) == len(CONFIGS) or text != texts[owners[0]][name]  # or the text says of whom
+        whose = "" if of_all else f"{', '.join(owners)}; "
         usual, smaller = ({method: values[method][name] for method in owners} for values in (defaults, small))
         less = f"; small: {side_by_side(smaller)}" if smaller != usual else ""
         hint = f"({whose}default: {side_by_side(usual)}{less})"
         kind = functools.reduce(operator.or_, (hints[method][name] for method in owners))
-        text = explained({method: texts[method][name] for method in owners})
         flags[name] = Annotated[kind, arg(help=text, help_behavior_hint=hint)]
     return TypedDict("settings", flags, total=False)  # type: ignore[operator]
 

@@ -217,6 +217,10 @@ def fitted(name: str, value: Any, kind: Any) -> Any:
         if value in get_args(kind):
             return value
         raise UserError(f"{name} must be {listed(get_args(kind))}, got {value!r}")
+    if get_origin(kind) is tuple:  # of texts
+        if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise UserError(f"{name} must be a list of texts, got {value!r}")
     options = get_args(kind) or (kind,)
     if value is None and NoneType in options:
         return None
