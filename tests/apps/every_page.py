@@ -254,6 +254,7 @@ def write_comparison(folder: Path) -> None:
         "trivial": {
             name: {"scores": compare_table.figures(one), "classes": {}} for name, one in trivial.items()
         },
+        "seconds": {"training": 60.0},
         "settings": {row.title: settings for row in rows},
     }
     compare_page.write(folder, record, outcomes, noise(64))

@@ -28,6 +28,7 @@ from cluit.core.errors import UserError
 from cluit.core.types import Translator
 from cluit.data.portrait_folder import write_folder
 from cluit.engine.log import Log, read_log
+from cluit.export import weights
 
 TINY: dict[str, Any] = {
     "width": 8, "critic_width": 8, "style_dim": 16, "contrast_dim": 32, "queue_size": 64, "batch_size": 4,
@@ -185,6 +186,16 @@ def test_a_training_that_diverged_counts_as_not_trained(tmp_path: Path) -> None:
     (one,) = summaries(rows, [Outcome(runs[0], {}, "training diverged: fool is not finite", True)], {})
     assert one["state"] == "not trained"
     assert one["runs"][0]["failed"]
+
+
+def test_time_after_the_last_checkpoint_is_not_counted_as_spent(tmp_path: Path) -> None:
+    (run,) = planned(tmp_path, "cluit", pictures=None, minutes=5.0)[1]
+    weights.save(run.folder / "model", Unchanged(32), {"steps": 20})
+    lines = [{"step": 10 * t, "seconds": 100.0 * t} for t in range(5)]
+    (run.folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run.seconds == 400
+    assert run.used == pytest.approx(200 / 60)
+    assert not run.finished
 
 
 def test_a_budget_of_time_is_spent_once(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def compare(
         "trivial": {
             name: {"scores": figures(one), "classes": by_class(one)} for name, one in trivial.items()
         },
+        "seconds": {"training": sum(one.seconds for one in outcomes if one.scores)},
         "settings": {row.title: run.settings.flat() for row, run in zip(rows, runs, strict=False)},
     }
     with together(folder) as unfinished:
@@ -93,8 +94,12 @@ def trivial_answers(folder: Path, scorer: Scorer, console: Console) -> dict[str,
     """Scored once, and kept in ``folder``."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    console.print("the trivial answers", highlight=False)
-    return kept(folder / TRIVIAL, scorer.question, scorer.trivial)
+
+    def make() -> dict[str, Record]:
+        console.print("scoring the trivial answers", highlight=False)
+        return scorer.trivial()
+
+    return kept(folder / TRIVIAL, scorer.question, make)
 
 
 def scored(run: Planned, scorer: Scorer) -> dict[str, Any]:

@@ -60,7 +60,14 @@ class Planned:
         minutes = self.settings.run.minutes
         if minutes is None:
             return self.done == self.settings.run.steps
-        return self.done > 0 and (self.spent == minutes or self.seconds >= 60 * minutes)
+        return self.done > 0 and (self.spent == minutes or self.used >= minutes)
+
+    @property
+    def used(self) -> float:
+        """Minutes of training that the model in the folder has seen: what came later is done anew."""
+        done = self.done
+        seen = [entry["seconds"] for entry in read_log(self.folder / "log.jsonl") if entry["step"] <= done]
+        return seen[-1] / 60 if seen else 0.0
 
     @property
     def given(self) -> dict[str, Any]:
@@ -99,8 +106,8 @@ class Planned:
         minutes = self.settings.run.minutes
         if begun and values["precision"] == "auto":
             del values["precision"]  # it keeps its own
-        if minutes is not None and begun and not math.isnan(self.seconds):
-            values["minutes"] = max(minutes - self.seconds / 60, 1e-3)
+        if minutes is not None:
+            values["minutes"] = max(minutes - self.used, 1e-3)
         train(out=self.folder, resume=begun, **values)
         if minutes is not None:
             with atomic_file(self.folder / SPENT) as file:
