@@ -240,6 +240,18 @@ def test_mistakes_of_training_are_one_sentence(
         assert "no cuda device" in refused(capsys, "train", folder, "--out", run, "--device", "cuda")
 
 
+def test_an_ablation_of_a_method_without_its_settings_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ("ablate", "weights", "portraits", "--out", tmp_path / "out", "--method", "tunit")
+    assert "unknown recipe 'ablation' of the method tunit" in refused(capsys, *argv)
+    message = refused(capsys, *argv, "--recipe", "small")
+    assert (
+        "ablations vary augmentation, crop_min, patches, cycle_weight, which tunit does not have" in message
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_divergence_leaves_with_code_one(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """What an ablation trains: rows, and for each row and seed an ordinary run whose folder its settings name."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,9 @@ def plan(
         raise UserError("rows are compared after as many steps each; give --steps in place of --minutes")
     named = absolute({**named, "data": data})
     base = layered(named, RECIPE)
+    varied = [*itertools.chain(*VARIED.values()), *SWEPT]
+    if lacking := [setting for setting in varied if not hasattr(base.config, setting)]:
+        raise UserError(f"ablations vary {', '.join(lacking)}, which {base.run.method} does not have")
     rows = rows_of(name, base.config)
     seeded = range(base.run.seed, base.run.seed + seeds)
     settings = [
