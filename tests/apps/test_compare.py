@@ -342,6 +342,8 @@ def test_without_truths_the_mean_colour_tells(scorer: Scorer) -> None:
     unchanged = entry(scorer.of(Unchanged(32)), scorer.work.sources, scorer.work.references)
     assert unchanged["colour"] == pytest.approx(unchanged["colour_of_source"])
     assert any("mean colours" in reason for reason in reasons(unchanged, None, {}))
+    average = entry(scorer.of(Blend(0.49)), scorer.work.sources, scorer.work.references)
+    assert ["mean colours" in reason for reason in reasons(average, None, {})] == [True]
     blended = entry(scorer.of(Blend(0.6)), scorer.work.sources, scorer.work.references)
     assert blended["colour"] == pytest.approx(0.4 * blended["colour_of_source"], rel=0.02)
     assert reasons(blended, None, {}) == []
