@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from cluit.apps.compare_plan import Row, plan, scored_on
 from cluit.apps.compare_table import scores_table, standing, summaries
 from cluit.apps.planned import Outcome, Planned
 from cluit.apps.scorer import Scorer, Unchanged
+from cluit.apps.settings import TrainSettings
 from cluit.apps.side_by_side import PAIRS
 from cluit.apps.thumbnails import GAP, LINE, SIDE
 from cluit.core.errors import UserError
@@ -29,6 +30,7 @@ from cluit.core.types import Translator
 from cluit.data.portrait_folder import write_folder
 from cluit.engine.log import Log, read_log
 from cluit.export import weights
+from cluit.methods import CONFIGS
 
 TINY: dict[str, Any] = {
     "width": 8, "critic_width": 8, "style_dim": 16, "contrast_dim": 32, "queue_size": 64, "batch_size": 4,
@@ -114,6 +116,18 @@ def test_a_row_that_learned_nothing_is_not_trained_and_has_no_scores(done: tuple
     ]
     assert len(lines) >= 3  # one in each table of scores
     assert all(set(line.split("|")[2:-1]) == {" – "} for line in lines)
+
+
+def test_every_method_can_be_compared_and_goes_on_when_the_budget_grows(tmp_path: Path) -> None:
+    alike = {name: value for name, value in TINY.items() if name in get_type_hints(TrainSettings)}
+    shared = {**alike, "width": 4, "batch_size": 8, "score_every": 1}
+    for budget in (8, 16):  # a step, then another
+        asked = {**ASKED, "methods": list(CONFIGS), "pictures": budget}
+        record = compare("portraits", out=tmp_path, **asked, **shared)
+        assert [row["row"] for row in record["rows"]] == list(CONFIGS)
+        runs = [run for row in record["rows"] for run in row["runs"]]
+        assert [(run["failed"], run["pictures"]) for run in runs] == [(False, budget)] * len(CONFIGS)
+        assert all(row["cost"]["macs"] > 0 for row in record["rows"])
 
 
 def test_the_picture_has_a_column_for_each_row_and_the_truth_last(done: tuple[Path, Any]) -> None:
@@ -363,7 +377,7 @@ def outcome(run: Planned, distance: float, trained: bool = True) -> Outcome:
         "reference_pose": {},
     }  # fmt: skip
     effects = {"source_effect": 0.5 if trained else 0.0, "reference_effect": 0.5}
-    return Outcome(run, {"record": record, "entry": {**effects, "colour": 1.0, "colour_of_source": 2.0}})
+    return Outcome(run, {"record": record, "entry": {**effects, "colour": 1.0, "colour_of_source": 3.0}})
 
 
 def test_rows_within_the_spread_of_the_best_are_even_and_an_untrained_seed_is_left_out(
