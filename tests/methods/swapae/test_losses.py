@@ -64,6 +64,12 @@ def test_patches_come_from_their_own_picture_and_cost_it_a_gradient(size: int) -
     assert not pictures.grad[[0, 2]].any()
 
 
+def test_a_patch_at_the_edge_sees_nothing_beyond_it() -> None:
+    flat = torch.ones(2, 3, 32, 32)
+    patches = random_patches(flat, 2, 64, (1.0, 1.0))  # whole pictures, finer than they are
+    torch.testing.assert_close(patches, torch.ones(2, 2, 3, 64, 64))
+
+
 def test_under_autocast_patches_are_not_coarser() -> None:
     images = torch.rand(2, 3, 32, 32)
     state = torch.get_rng_state()

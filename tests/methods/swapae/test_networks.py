@@ -64,6 +64,14 @@ def test_both_codes_in_one_pass_are_those_of_two() -> None:
     torch.testing.assert_close(texture, translator.encode_style(images))
 
 
+def test_the_encoder_sees_no_edge_of_a_flat_picture() -> None:
+    """Its borders are reflections, so no place of a structure tells where in the picture it lies."""
+    structure = SwapAETranslator(SwapAEConfig(image_size=32, width=4)).encode_structure(
+        torch.ones(1, 3, 32, 32)
+    )
+    torch.testing.assert_close(structure, structure[:, :, :1, :1].expand_as(structure))
+
+
 def test_in_use_the_same_codes_give_the_same_picture_whatever_the_noise_has_learned() -> None:
     translator = SwapAETranslator(SwapAEConfig(image_size=32, width=4))
     for name, weight in translator.named_parameters():
