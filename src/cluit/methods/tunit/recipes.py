@@ -49,7 +49,9 @@ def small() -> dict[str, Any]:
     nothing else is said:
 
     - 32 px, width 16: a joint step is a second of one core's work, one of the guide alone a tenth of that.
-    - 1,000 steps of the guide alone and 2,000 jointly, where the paper has 65,000 and 135,000.
+    - 2,500 steps of the guide alone, which take three minutes, and 2,000 jointly, where the paper has 65,000
+      and 135,000. A linear probe read the species of 33% of pictures from its codes after 500 steps, of 47%
+      after 2,500; by chance it is 17%.
     - A learning rate of 5e-4 for generator and critic, five times the paper's: there are a hundredth of its
       steps. The guide keeps the paper's 1e-4: with 1e-3 its contrast, which is of products without bound, was
       beyond 100 nats within 200 steps.
@@ -65,9 +67,9 @@ def small() -> dict[str, Any]:
         "image_size": 32,
         "width": 16,
         "batch_size": 32,
-        "steps": 3_000,
+        "steps": 4_500,
         "clusters": 10,
-        "warmup_steps": 1_000,
+        "warmup_steps": 2_500,
         "queue_size": 512,
         "learning_rate": 5e-4,
         "guide_learning_rate": 1e-4,
