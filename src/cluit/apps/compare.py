@@ -12,7 +12,7 @@ from cluit.apps.compare_cost import ROUNDS, costs, speed
 from cluit.apps.compare_entry import entry
 from cluit.apps.compare_plan import Row, plan, scored_on
 from cluit.apps.compare_table import TRAINED, by_class, figures, summaries
-from cluit.apps.evaluate import no_kernel, oracle_record
+from cluit.apps.evaluate import no_kernel, oracle_record, plain
 from cluit.apps.examination import ORACLE
 from cluit.apps.planned import Outcome, Planned, firsts, train_and_score
 from cluit.apps.scorer import Record, Scorer, kept
@@ -77,12 +77,12 @@ def compare(
         "oracle": oracle_record(scorer.examiner),
         "notes": [*scorer.notes, *no_kernel(scorer.work)],
         "rounds": ROUNDS,
-        "rows": with_costs(summaries(rows, outcomes, trivial), outcomes),
+        "rows": measured(summaries(rows, outcomes, trivial), outcomes),
         "trivial": {
             name: {"scores": figures(one), "classes": by_class(one)} for name, one in trivial.items()
         },
         "seconds": {"training": sum(one.seconds for one in outcomes if one.scores)},
-        "settings": {row.title: run.settings.flat() for row, run in zip(rows, runs, strict=False)},
+        "settings": plain({"data": data, "seed": first.seed, **asked}),
     }
     with together(folder) as unfinished:
         compare_page.write(unfinished, record, outcomes, sheet(scorer, rows, record, outcomes))
@@ -113,18 +113,17 @@ def scored(run: Planned, scorer: Scorer) -> dict[str, Any]:
     return kept(run.folder / SCORES, {**scorer.question, "steps": run.done}, judge)
 
 
-def with_costs(summed: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """The rows with their ``cost`` and ``speed``, None where none of a row's runs came through."""
-    measured = firsts(outcomes)
-    found = dict(zip((one.run.row for one in measured), costs([one.run for one in measured]), strict=True))
-    return [
-        {
-            **row,
-            "cost": found.get(i),
-            "speed": speed([one for one in outcomes if one.run.row == i]),
-        }
-        for i, row in enumerate(summed)
-    ]
+def measured(summed: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The rows with their ``settings``, their ``speed``, and the ``cost`` where any of a row's runs came
+    through."""
+    models = firsts(outcomes)
+    found = dict(zip((one.run.row for one in models), costs([one.run for one in models]), strict=True))
+    rows = []
+    for i, row in enumerate(summed):
+        own = [one for one in outcomes if one.run.row == i]
+        settings = own[0].run.settings.flat()
+        rows.append({**row, "settings": settings, "cost": found.get(i), "speed": speed(own)})
+    return rows
 
 
 def sheet(

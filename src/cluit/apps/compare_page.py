@@ -80,7 +80,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def lead(record: Mapping[str, Any]) -> str:
     budget, test, seeds = record["budget"], record["test"], len(record["seeds"])
-    recipes = dict.fromkeys(str(settings["recipe"]) for settings in record["settings"].values())
+    recipes = dict.fromkeys(str(row["settings"]["recipe"]) for row in record["rows"])
     if "minutes" in budget:
         each = f"trained for {budget['minutes']:g} minutes by the clock, looks at held-out pictures included"
     else:
