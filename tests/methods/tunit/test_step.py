@@ -48,6 +48,13 @@ def one_step(method: Tunit, t: int, labels: Tensor | None = None, rate: float = 
     return {name: value.item() for name, value in metrics.items()}
 
 
+def speak_up(method: Tunit) -> None:
+    """At first two views' clusters share so little that only rounding would be compared."""
+    with torch.no_grad():
+        for weight in method.translator.guide.cluster_head.parameters():
+            weight.mul_(100)
+
+
 def contrast(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
     wanted = torch.einsum("ns,ns->n", query, key) / temperature
     others = torch.einsum("ns,qs->nq", query, queue) / temperature
@@ -93,9 +100,7 @@ def plain_step(method: Tunit, images: Tensor, descend: Descent) -> dict[str, Ten
 
 def test_what_the_step_shares_changes_neither_losses_nor_gradients() -> None:
     shared = built(style_weight=0.3, reconstruction_weight=2.0)
-    with torch.no_grad():
-        for weight in shared.translator.guide.cluster_head.parameters():
-            weight.mul_(100)  # at first the clusters share so little that only rounding would be compared
+    speak_up(shared)
     alone = copy.deepcopy(shared)
     seed_step(0, 2)
     metrics = shared.step(batch(), downhill(shared), 2)
@@ -253,6 +258,7 @@ def test_the_average_begins_when_the_generator_does() -> None:
 
 def test_a_label_takes_the_place_of_clustering_for_its_picture_alone() -> None:
     method = built(labelled=0.5)
+    speak_up(method)
     seed_step(0, 0)
     with torch.no_grad():
         plain = copy.deepcopy(method.translator.guide)
