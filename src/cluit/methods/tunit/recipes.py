@@ -10,7 +10,6 @@ def paper() -> dict[str, Any]:
     CLUIT's Table 1 gives it with K = 3, 10 and 30 (AFHQ: mFID 82.1, 39.5 and 48.9): add `--clusters`.
     """
     return {
-        "method": "tunit",
         "image_size": 128,
         "width": 64,
         "batch_size": 32,
@@ -63,7 +62,6 @@ def small() -> dict[str, Any]:
     - 512 keys, which 16 batches fill.
     """
     return {
-        "method": "tunit",
         "image_size": 32,
         "width": 16,
         "batch_size": 32,
