@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from cluit.core.errors import UserError
+from cluit.data.dataset import Items, MapStyle, as_dataset
 from cluit.data.folder import ImageFolder
-from cluit.data.labels import Labelled, Labels, class_labels
+from cluit.data.labels import UNTOLD, Labelled, Labels, class_labels
 from cluit.data.portraits import Portraits
 
 SINGLE = Labels(("cat", "dog", "fox"), torch.tensor([0, 2, 1, 0]))
@@ -20,6 +22,12 @@ MULTI = Labels(("glasses", "pale"), torch.tensor([[True, False], [False, False],
 def picture(path: Path, grey: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), (grey, grey, grey)).save(path)
+
+
+def items(of: MapStyle) -> Items:
+    found = as_dataset(of, size=4)
+    assert isinstance(found, Items)
+    return found
 
 
 class Numbers:
@@ -100,6 +108,38 @@ def test_a_damaged_picture_takes_its_label_with_it(tmp_path: Path) -> None:
     pixels, labels = data.part([1, 0]).batch([0, 1])
     assert pixels[:, 0, 0, 0].tolist() == [120, 0]
     assert labels.tolist() == [1, 0]
+
+
+def test_of_those_not_told_no_label_is_known_by_whatever_way(tmp_path: Path) -> None:
+    data = Labelled(Numbers(4), SINGLE).part([3, 1, 2])
+    told = data.telling([1])
+    assert told.values.tolist() == [UNTOLD, 2, UNTOLD]
+    assert told.labels.values.tolist() == [UNTOLD, 2, UNTOLD, UNTOLD], (
+        "nor of what takes a damaged one's place"
+    )
+    assert data.values.tolist() == [0, 2, 1], "the others are as they were"
+
+
+def test_items_have_the_labels_that_stand_beside_them() -> None:
+    picture = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    for values in ([10, 2, 2], [torch.tensor(10), np.int64(2), 2]):
+        labels = class_labels(items([(picture, value) for value in values]))
+        assert labels.classes == ("2", "10")
+        assert labels.values.tolist() == [1, 0, 0]
+    named = class_labels(items([{"image": picture, "label": name} for name in ("fox", "cat", "fox")]))
+    assert named.classes == ("cat", "fox")
+    assert named.values.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("label", [None, 0.5, [1]])
+def test_an_item_without_a_label_is_named(label: object) -> None:
+    picture = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    with pytest.raises(UserError, match="item 1 of the data set has no label"):
+        class_labels(items([(picture, 1), (picture, label)]))
+    with pytest.raises(UserError, match="item 0 of the data set has no label"):
+        class_labels(items([picture]))
+    with pytest.raises(UserError, match="some labels of the data set are numbers and some are names"):
+        class_labels(items([(picture, 1), (picture, "cat")]))
 
 
 def test_every_picture_has_a_label() -> None:

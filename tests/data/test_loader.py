@@ -16,7 +16,8 @@ from torch import Tensor
 from cluit.core.errors import UserError
 from cluit.core.types import Batch
 from cluit.data.folder import ImageFolder
-from cluit.data.loader import batch_indices, batches, loading_rate
+from cluit.data.labels import Labelled, Labels, class_labels
+from cluit.data.loader import balanced_indices, batch_indices, batches, loading_rate, members_of
 
 
 class Numbered:
@@ -216,3 +217,95 @@ def test_the_second_reading_of_a_folder_opens_no_file(tmp_path: Path) -> None:
     for path in dataset.paths:
         path.unlink()
     assert loading_rate(dataset, pictures=30, batch_size=8) > 0
+
+
+def labelled(labels: Sequence[int]) -> Labelled:
+    """Picture i, the number i, of class ``labels[i]``."""
+    return Labelled(Numbered(len(labels)), Labels(("a", "b", "c"), torch.tensor(labels)))
+
+
+UNEVEN = [0] * 30 + [1] * 5 + [2] * 2
+
+
+def test_batches_have_labels_where_the_pictures_have_and_nowhere_else() -> None:
+    for batch in itertools.islice(batches(labelled(UNEVEN), 8, seed=0), 5):
+        assert batch.labels is not None
+        assert batch.labels.tolist() == [UNEVEN[number] for number in numbers(batch)]
+    assert next(batches(Numbered(9), 4, seed=0)).labels is None
+
+
+def test_a_label_does_not_change_which_pictures_come() -> None:
+    assert first(6, batches(labelled(UNEVEN), 8, seed=1)) == first(6, batches(Numbered(37), 8, seed=1))
+
+
+@given(
+    labels=st.lists(st.integers(-1, 2), min_size=1, max_size=40).filter(lambda labels: max(labels) >= 0),
+    quarter=st.integers(1, 8),
+    seed=SEEDS,
+    t=st.integers(0, 10**6),
+)
+def test_a_balanced_batch_is_of_pairs_of_one_class_that_differ_where_they_can(
+    labels: list[int], quarter: int, seed: int, t: int
+) -> None:
+    indices = balanced_indices(members_of(labelled(labels)), 4 * quarter, seed, t)
+    assert len(indices) == 4 * quarter
+    for one, other in zip(indices[0::2], indices[1::2], strict=True):
+        assert labels[one] == labels[other] >= 0
+        assert one != other or labels.count(labels[one]) == 1
+
+
+def test_all_classes_and_all_their_pictures_come_equally_often() -> None:
+    members = members_of(labelled(UNEVEN))
+    seen = [i for t in range(500) for i in balanced_indices(members, 32, seed=0, t=t)]
+    for label, count in enumerate((30, 5, 2)):
+        of_class = [i for i in seen if UNEVEN[i] == label]
+        assert len(of_class) == pytest.approx(len(seen) / 3, rel=0.05)
+        each = [of_class.count(i) for i in set(of_class)]
+        assert len(each) == count
+        assert max(each) < 1.35 * min(each)
+
+
+def test_balanced_batches_start_anywhere_and_differ_by_step_and_seed() -> None:
+    def stream(seed: int = 1, start: int = 0) -> Iterator[Batch]:
+        return batches(labelled(UNEVEN), 8, seed=seed, start=start, balanced=True)
+
+    straight = first(12, stream())
+    assert first(5, stream(start=7)) == straight[7:]
+    assert len({tuple(batch) for batch in straight}) == 12
+    assert first(12, stream(seed=2)) != straight
+
+
+def test_ranks_share_out_whole_pairs() -> None:
+    whole = first(5, batches(labelled(UNEVEN), 16, seed=2, balanced=True))
+    shares = [
+        first(5, batches(labelled(UNEVEN), 16, seed=2, rank=rank, world=2, balanced=True)) for rank in (0, 1)
+    ]
+    for t, batch in enumerate(whole):
+        pairs = [tuple(batch[i : i + 2]) for i in range(0, 16, 2)]
+        for rank, share in enumerate(shares):
+            mine = [tuple(share[t][i : i + 2]) for i in range(0, 8, 2)]
+            assert mine == pairs[:4][rank::2] + pairs[4:][rank::2]
+
+
+@pytest.mark.parametrize(("batch_size", "world", "multiple"), [(6, 1, 4), (12, 2, 8)])
+def test_a_balanced_batch_that_cannot_be_halved_in_pairs_is_refused(
+    batch_size: int, world: int, multiple: int
+) -> None:
+    with pytest.raises(UserError, match=f"must be a multiple of {multiple} "):
+        batches(labelled(UNEVEN), batch_size, seed=0, world=world, balanced=True)
+
+
+@pytest.mark.filterwarnings("ignore:skipped")
+def test_a_pair_is_of_one_class_though_a_damaged_file_gave_way_to_one_of_another(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        folder_of(3, tmp_path / name)
+    damaged = tmp_path / "cat" / "002.png"  # the next file is a dog
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    folder = ImageFolder(tmp_path, 4)
+    stream = batches(Labelled(folder, class_labels(folder)), 8, seed=0, balanced=True)
+    together = list(itertools.islice(stream, 20))
+    stream.close()
+    assert [path.name for path in folder.skipped] == ["002.png"]
+    for batch in together:
+        assert batch.labels is not None
+        assert torch.equal(batch.labels[0::2], batch.labels[1::2])

@@ -1,7 +1,9 @@
 """Any map-style data set of pictures, as the loader wants it."""
 
+import operator
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -63,7 +65,9 @@ def as_pixels(picture: object, size: int, fit: Fit = "crop") -> Tensor:
     return fit_square(as_image(picture), size, fit)
 
 
-class _Adapter:
+class Items:
+    """The pictures, and the labels if they are asked for, of a map-style data set."""
+
     def __init__(self, items: MapStyle, size: int, fit: Fit) -> None:
         self.items, self.size, self.fit = items, size, fit
         self._lock = threading.Lock()
@@ -73,16 +77,7 @@ class _Adapter:
 
     def __getitem__(self, index: int) -> Tensor:
         """uint8 (3, size, size)."""
-        with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
-            try:
-                item = self.items[index]
-                picture = item[0] if isinstance(item, (tuple, list)) and item else item
-                picture = picture.get("image") if isinstance(picture, Mapping) else picture
-                if isinstance(picture, Image.Image):
-                    picture.load()
-            except Exception as error:  # the data set's own, whatever it is
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                raise UserError(f"item {index} of the data set cannot be read ({reason})") from error
+        picture, _ = self._read(index)
         try:
             return as_pixels(picture, self.size, self.fit)
         except UserError as error:
@@ -91,13 +86,57 @@ class _Adapter:
     def batch(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([self[index] for index in indices])
 
+    def _read(self, index: int) -> tuple[Any, Any]:
+        """A picture and what stands beside it, None where nothing does."""
+        with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
+            try:
+                item = self.items[index]
+                parts: list[Any] = list(item) if isinstance(item, (tuple, list)) else [item]
+                picture, label = (*parts, None, None)[:2]
+                if isinstance(picture, Mapping):
+                    picture, label = picture.get("image"), picture.get("label", label)
+                if isinstance(picture, Image.Image):
+                    picture.load()
+            except Exception as error:  # the data set's own, whatever it is
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise UserError(f"item {index} of the data set cannot be read ({reason})") from error
+        return picture, label
 
-def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> Pictures:
+    @cached_property
+    def _told(self) -> list[int | str]:
+        """The label of each item; all are read for it."""
+        told = list[int | str]()
+        for index in range(len(self)):
+            label = self._read(index)[1]
+            try:
+                told.append(label if isinstance(label, str) else operator.index(label))
+            except TypeError:
+                raise UserError(
+                    f"item {index} of the data set has no label that is a whole number or a name; "
+                    "give items (picture, label)"
+                ) from None
+        if len({isinstance(label, str) for label in told}) > 1:
+            raise UserError("some labels of the data set are numbers and some are names; give either")
+        return told
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels that there are, by name, in order; those that are numbers by their digits."""
+        return [str(label) for label in sorted(set(self._told))]
+
+    @property
+    def labels(self) -> list[int]:
+        """The class of each item, by its place in ``classes``. UserError for an item without one."""
+        place = {name: number for number, name in enumerate(self.classes)}
+        return [place[str(label)] for label in self._told]
+
+
+def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> ImageFolder | Portraits | Items:
     """Any map-style data set -> pictures of uint8 (3, size, size) for ``batches``.
 
-    An item is a picture as in ``as_pixels``, a tuple or list that starts with one (its labels are ignored),
-    or a mapping with one under "image". Portraits and ImageFolder, at that size, are returned as they are.
-    UserError where ``items`` has no length or no items by number.
+    An item is a picture as in ``as_pixels``, a tuple or list that starts with one, or a mapping with one
+    under "image"; its label, if any, comes second, or under "label". Portraits and ImageFolder, at that size,
+    are returned as they are. UserError where ``items`` has no length or no items by number.
     """
     if fit not in get_args(Fit):
         raise UserError(f"unknown fit {fit!r}; choose crop or resize")
@@ -111,4 +150,4 @@ def as_dataset(items: MapStyle, size: int, fit: Fit = "crop") -> Pictures:
         raise UserError(
             f"a data set must have items by number, a {type(items).__name__} has none; give a list"
         )
-    return _Adapter(items, size, fit)
+    return Items(items, size, fit)

@@ -1,4 +1,4 @@
-"""Labels, for scoring only: oracles learn them and scores are taken by them, no translator ever sees them."""
+"""Labels: oracles learn them, scores are taken by them, and methods that ask for some are told them."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cluit.core.errors import UserError
-from cluit.data.dataset import Pictures
+from cluit.data.dataset import Items, Pictures
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
 
@@ -56,6 +56,10 @@ class Labels:
         )
 
 
+UNTOLD = -1
+"""Instead of the class of a picture whose label is not told."""
+
+
 class Labelled:
     """Pictures with their labels, which follow the pictures where an ImageFolder replaces damaged ones."""
 
@@ -82,6 +86,15 @@ class Labelled:
         part.chosen = [self.chosen[index] for index in chosen]
         return part
 
+    def telling(self, told: Sequence[int]) -> "Labelled":
+        """The same pictures, of which only these keep their class; all others are ``UNTOLD``."""
+        rows = [self.chosen[index] for index in told]
+        values = torch.full_like(self.labels.values, UNTOLD)
+        values[rows] = self.labels.values[rows]
+        telling = copy(self)
+        telling.labels = Labels(self.labels.classes, values)
+        return telling
+
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """uint8 (N, 3, H, W), and their labels as in `Labels.values`."""
         rows = [self.chosen[index] for index in indices]
@@ -91,8 +104,8 @@ class Labelled:
         return pixels, self.labels.values[rows]
 
 
-def class_labels(pictures: ImageFolder | Portraits) -> Labels:
-    """Of a folder, its first-level subfolders; of portraits, the species.
+def class_labels(pictures: ImageFolder | Portraits | Items) -> Labels:
+    """Of a folder, its first-level subfolders; of portraits, the species; of items, what stands beside them.
 
     UserError for pictures outside all subfolders, and for fewer than two classes.
     """
@@ -104,7 +117,7 @@ def class_labels(pictures: ImageFolder | Portraits) -> Labels:
             "class, or give a table of attributes"
         )
     if len(pictures.classes) < 2:
-        where = pictures.root if isinstance(pictures, ImageFolder) else "portraits"
+        where = pictures.root if isinstance(pictures, ImageFolder) else "the data set"
         raise UserError(
             f"{where} has only the class {pictures.classes[0]!r}; labels need at least two subfolders, or a "
             "table of attributes"
