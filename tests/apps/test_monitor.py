@@ -70,7 +70,7 @@ def test_effects_tell_what_outputs_depend_on() -> None:
 
     def effects(translator: Translator) -> tuple[float, float]:
         with torch.no_grad():
-            outputs = cross(translator, sources, references)
+            outputs = cross(translator, sources, translator.encode_style(references))
         return effect(outputs, sources), effect(outputs.transpose(0, 1), references)
 
     by_source, by_reference = effects(Toy())

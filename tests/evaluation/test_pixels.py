@@ -30,6 +30,16 @@ def test_pixels_are_the_folders(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(pixels.batch(numbers), pictures.batch(numbers))
 
 
+def test_pixels_are_of_the_folders_classes(folder: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir()
+        (folder / f"{i:02d}.png").rename(folder / name / "one.png")
+    pictures = ImageFolder(folder, 16)
+    pixels = pickle.loads(pickle.dumps(decode_once(pictures, tmp_path / "pixels")[0]))
+    assert (pixels.classes, pixels.labels) == (pictures.classes, pictures.labels)
+    assert pixels.classes == ["", "cat", "dog"]
+
+
 def test_another_process_is_sent_the_place_not_the_pixels(folder: Path, tmp_path: Path) -> None:
     pixels, _ = decode_once(ImageFolder(folder, 16), tmp_path / "pixels")
     sent = pickle.dumps(pixels)

@@ -128,6 +128,21 @@ class Counting(Translator):
         return structure + style[:, :, None, None]
 
 
+class OfDomains(Counting):
+    """Its style is the domain that it is told."""
+
+    domains = ("cat", "dog", "fox")
+
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
+        assert domain is not None
+        return domain[:, None].float() * self.weight
+
+
+def test_each_picture_is_encoded_in_its_own_domain() -> None:
+    pictures, domain = torch.zeros(9, 3, 8, 8, dtype=torch.uint8), torch.tensor([2, 0, 1] * 3)
+    assert style_codes(OfDomains(), pictures, batch_size=4, domain=domain)[:, 0].tolist() == domain.tolist()
+
+
 def test_every_picture_is_encoded_once_and_every_pair_painted() -> None:
     translator, pictures = Counting(), torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8)
     sources, references = torch.tensor([4, 0, 7]), torch.tensor([[1, 2], [3, 4], [0, 8]])

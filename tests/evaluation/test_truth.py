@@ -1,11 +1,15 @@
 """Scores against the true translation: perfect for the truth, and what one expects of the trivial answers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from cluit.core.images import to_bytes, to_unit
+from cluit.data.factors import SPECIES
 from cluit.data.portraits import draw
 from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.truth import (
@@ -63,7 +67,7 @@ def test_trivial_answers_fail_as_they_must(pairs: TruthSet, reader: FaceReader) 
 
 
 def test_a_translator_is_scored_on_its_answers(pairs: TruthSet, reader: FaceReader) -> None:
-    scores = pairs.score(lambda source, reference: (source + reference) / 2, reader)
+    scores = pairs.score(lambda source, reference, species: (source + reference) / 2, reader)
     assert scores == pytest.approx(pairs.score_trivial(reader)["average"])
 
 
@@ -132,5 +136,17 @@ def test_correlation_is_pearsons_and_nothing_follows_a_constant() -> None:
 
 
 def test_bytes_survive_the_way_into_networks_and_back(pairs: TruthSet) -> None:
-    assert torch.equal(pairs.answers(lambda source, reference: source), pairs.sources)
+    assert torch.equal(pairs.answers(lambda source, reference, species: source), pairs.sources)
     assert torch.equal(to_bytes(to_unit(pairs.truths)), pairs.truths)
+
+
+def test_a_translator_is_told_the_references_species(pairs: TruthSet) -> None:
+    told = list[str]()
+
+    def translate(source: Tensor, reference: Tensor, species: Sequence[str]) -> Tensor:
+        assert len(source) == len(reference) == len(species)
+        told.extend(species)
+        return source
+
+    pairs.answers(translate)
+    assert [SPECIES.index(name) for name in told] == pairs.style.species.tolist()

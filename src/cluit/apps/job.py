@@ -95,8 +95,9 @@ class Job:
                 run.steps, start, batch_size=run.batch_size, console=self.console, seconds=seconds
             )
             stream = batches(
-                self.data.train, run.batch_size, run.seed, start, device=self.device, workers=run.workers
-            )
+                self.data.train, run.batch_size, run.seed, start, device=self.device, workers=run.workers,
+                balanced=self.settings.config.balanced,
+            )  # fmt: skip
             done = fit(
                 self.method,
                 stack.enter_context(closing(stream)),

@@ -18,6 +18,7 @@ from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture, grid, to_bytes, to_unit
 from cluit.core.types import Method, Metrics, Translator
 from cluit.data.dataset import Pictures
+from cluit.data.labels import Labelled
 from cluit.engine.divergence import require_finite
 from cluit.engine.log import Writer
 from cluit.evaluation.effects import effect
@@ -55,7 +56,7 @@ class Monitor:
         self,
         run: Path,
         method: Method,
-        held_out: Pictures,
+        held_out: Pictures | Labelled,
         settings: Settings,
         writers: Sequence[Writer],
         console: Console,
@@ -64,9 +65,15 @@ class Monitor:
         self.run, self.method, self.settings = run, method, settings
         self.writers, self.console, self.judge = writers, console, judge
         self.device = next(method.parameters()).device
-        self.pictures = held_out.batch(range(len(held_out)))
-        shown = min(SHOWN, len(held_out) // 2)
-        self.sources, self.references = self.pictures[:shown], self.pictures[shown : 2 * shown]
+        everything, self.domain = range(len(held_out)), None
+        if isinstance(held_out, Labelled):
+            self.pictures, labels = held_out.batch(everything)
+            names = [held_out.labels.classes[label] for label in labels]
+            self.domain = method.translator.domain_numbers(names)
+        else:
+            self.pictures = held_out.batch(everything)
+        self.shown = min(SHOWN, len(held_out) // 2)
+        self.sources, self.references = self.pictures[: self.shown], self.pictures[self.shown :][: self.shown]
         self.realism = Realism(self.device)
         for part in self.pictures.split(AT_ONCE):
             self.realism.look(self.realism.real, self.seen(part))
@@ -102,7 +109,7 @@ class Monitor:
         for fake in self.translations(translator):
             require_finite({"a translation": fake}, done)
             self.realism.look(crowd, fake)
-        outputs = cross(translator, self.seen(self.sources), self.seen(self.references))
+        outputs = self.crossed(translator)
         require_finite({"a translation": outputs}, done)
         return {
             "realism": self.realism.distance(crowd),
@@ -112,9 +119,20 @@ class Monitor:
 
     def translations(self, translator: Translator) -> Iterator[Tensor]:
         """Every held-out picture in the style of another."""
-        references = self.pictures.roll(len(self.pictures) // 2, dims=0)
-        for source, reference in zip(self.pictures.split(AT_ONCE), references.split(AT_ONCE), strict=True):
-            yield translator.translate(self.seen(source), translator.encode_style(self.seen(reference)))
+        places = torch.arange(len(self.pictures))
+        references = places.roll(len(places) // 2)
+        for source, reference in zip(places.split(AT_ONCE), references.split(AT_ONCE), strict=True):
+            yield translator.translate(self.seen(self.pictures[source]), self.styles(translator, reference))
+
+    def crossed(self, translator: Translator) -> Tensor:
+        """What a grid shows: (A, A, 3, S, S), each of its sources in the style of each of its references."""
+        styles = self.styles(translator, torch.arange(self.shown, 2 * self.shown))
+        return cross(translator, self.seen(self.sources), styles)
+
+    def styles(self, translator: Translator, places: Tensor) -> Tensor:
+        """Of the held-out pictures at these places, (N,) -> (N, S)."""
+        domain = None if self.domain is None else self.domain[places].to(self.device)
+        return translator.encode_style(self.seen(self.pictures[places]), domain)
 
     def tell(self, done: int, scores: Scores, faults: list[str]) -> None:
         """Print the scores, and every fault that was not there the last time."""
@@ -128,7 +146,7 @@ class Monitor:
     @torch.no_grad()
     def grid(self, done: int, metrics: Metrics, translator: Translator) -> None:
         """RUN/grids/step-….png: a row per source, a column per reference, both shown at the edge."""
-        outputs = cross(translator, self.seen(self.sources), self.seen(self.references))
+        outputs = self.crossed(translator)
         blank = torch.full_like(self.sources[0], 255)
         rows = [[blank, *self.references]]
         rows += [[source, *row] for source, row in zip(self.sources, to_bytes(outputs), strict=True)]
@@ -139,9 +157,9 @@ class Monitor:
             as_picture(grid(rows)).save(file, "png")
 
 
-def cross(translator: Translator, sources: Tensor, references: Tensor) -> Tensor:
-    """(A, 3, S, S), (B, 3, S, S) -> (A, B, 3, S, S): every source in every reference's style."""
-    structure, style = translator.encode_structure(sources), translator.encode_style(references)
+def cross(translator: Translator, sources: Tensor, style: Tensor) -> Tensor:
+    """(A, 3, S, S), (B, S) -> (A, B, 3, S, S): every source in every style."""
+    structure = translator.encode_structure(sources)
     rows = [translator.decode(one.expand(len(style), -1, -1, -1), style) for one in structure[:, None]]
     return torch.stack(rows)
 

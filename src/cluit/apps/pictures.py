@@ -10,9 +10,11 @@ from torch import Tensor
 
 from cluit.apps.settings import Settings
 from cluit.core.chance import mixed
+from cluit.core.config import MethodConfig
 from cluit.core.errors import UserError
-from cluit.data.dataset import MapStyle, Pictures, as_dataset
+from cluit.data.dataset import Items, MapStyle, Pictures, as_dataset
 from cluit.data.folder import ImageFolder
+from cluit.data.labels import Labelled, class_labels, listed
 from cluit.data.portraits import Portraits
 
 PORTRAITS = "portraits"
@@ -30,18 +32,24 @@ class Share:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def part(self, chosen: Sequence[int]) -> "Share":
+        """Those of the pictures, in that order."""
+        return Share(self.whole, [self.chosen[index] for index in chosen])
+
     def batch(self, indices: Sequence[int]) -> Tensor:
         return self.whole.batch([self.chosen[index] for index in indices])
 
 
 @dataclass(frozen=True)
 class Data:
-    """The pictures to train on and those held out from training."""
+    """The pictures to train on and those held out: `Labelled` where the method has to be told classes."""
 
-    train: Pictures
-    held_out: Pictures
+    train: Share | Labelled
+    held_out: Share | Labelled
     fingerprint: str
     """Says whether two runs learn from the same pictures."""
+    config: MethodConfig
+    """The method's, completed by the classes of the pictures where it depends on them."""
     folders: tuple[ImageFolder, ...] = ()
 
     @property
@@ -49,42 +57,97 @@ class Data:
         """Files passed over so far, with the reason; a damaged one may only show when it is decoded."""
         return {path: reason for folder in self.folders for path, reason in folder.skipped.items()}
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those that the method is told of some pictures, by their numbers; none where it is not told any."""
+        return self.train.labels.classes if isinstance(self.train, Labelled) else ()
+
 
 def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
     """A folder, the word ``portraits`` or a map-style data set, parted as the settings say.
 
-    Which pictures are held out depends on their number alone, not on the run's seed: so runs compare.
-    UserError where there are too few.
+    Which pictures are held out, and of which the method is told the class, depends on their number alone, not
+    on the run's seed: so runs compare. UserError where there are too few, or no classes that it needs.
     """
-    run, size = settings.run, settings.config.image_size
-    folders: tuple[ImageFolder, ...] = ()
-    if data is None:
-        raise UserError(f"name the data to train on: a folder of pictures, or the word {PORTRAITS}")
-    if isinstance(data, str | Path) and str(data) == PORTRAITS:
-        whole: Pictures = Portraits(run.count, size, cache_bytes=run.cache * 2**20)
-        fingerprint = f"{run.count} portraits"
-        if run.held_out is None:
-            return Data(whole, Portraits(HELD_OUT_MOST, size, split="test"), fingerprint)
-    elif isinstance(data, str | Path):
-        whole = folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
-        names = "\n".join(names_of(folder))
-        digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-        fingerprint, folders = f"{len(folder)} files {digest}", (folder,)
-    else:
-        whole = as_dataset(data, size, run.fit)
-        fingerprint = f"{len(whole)} pictures"
-        if len(whole) < FEWEST:
-            raise UserError(f"a data set of {len(whole)} pictures is too small; give at least {FEWEST}")
+    run, config = settings.run, settings.config
+    known, fingerprint, folders = open_known(data, settings)
+    whole: Share | Labelled = Share(known, range(len(known)))
+    if config.labelled_share:
+        whole, config = labelled(known, settings)
     if run.held_out is not None:
         if isinstance(data, str | Path):
             require_others(data, run.held_out, "held-out")
-        other = ImageFolder(run.held_out, size, run.fit, minimum=HELD_OUT_LEAST)
-        chosen = shuffled(len(other))[:HELD_OUT_MOST]
-        return Data(whole, Share(other, chosen), fingerprint, (*folders, other))
-    order, count = shuffled(len(whole)), min(HELD_OUT_MOST, max(HELD_OUT_LEAST, len(whole) // HELD_OUT_SHARE))
-    # Held out pictures stay shuffled: the first few, which grids show, should not all be of one subfolder.
-    held_out, rest = Share(whole, order[:count]), Share(whole, sorted(order[count:]))
-    return Data(rest, held_out, fingerprint, folders)
+        other = ImageFolder(run.held_out, config.image_size, run.fit, minimum=HELD_OUT_LEAST)
+        train, held_out = whole, like(whole, other).part(shuffled(len(other))[:HELD_OUT_MOST])
+        folders = (*folders, other)
+    elif isinstance(data, str | Path) and str(data) == PORTRAITS:
+        train, held_out = whole, like(whole, Portraits(HELD_OUT_MOST, config.image_size, split="test"))
+    else:
+        count = min(HELD_OUT_MOST, max(HELD_OUT_LEAST, len(whole) // HELD_OUT_SHARE))
+        order = shuffled(len(whole))
+        # They stay shuffled: the first few, which grids show, should not all be of one subfolder.
+        train, held_out = whole.part(sorted(order[count:])), whole.part(order[:count])
+    if isinstance(train, Labelled) and config.balanced:
+        require_members(train, known.classes)
+    if isinstance(train, Labelled) and config.labelled_share < 1:
+        told = max(1, round(config.labelled_share * len(train)))
+        train = train.telling(shuffled(len(train), "told")[:told])
+    return Data(train, held_out, fingerprint, config, folders)
+
+
+def open_known(
+    data: str | Path | MapStyle | None, settings: Settings
+) -> tuple[ImageFolder | Portraits | Items, str, tuple[ImageFolder, ...]]:
+    """All the pictures, what says whether others are the same, and the folders among them."""
+    run, size = settings.run, settings.config.image_size
+    if data is None:
+        raise UserError(f"name the data to train on: a folder of pictures, or the word {PORTRAITS}")
+    if isinstance(data, str | Path) and str(data) == PORTRAITS:
+        drawn = Portraits(run.count, size, cache_bytes=run.cache * 2**20)
+        return drawn, f"{run.count} portraits", ()
+    if isinstance(data, str | Path):
+        folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
+        names = "\n".join(names_of(folder))
+        digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+        return folder, f"{len(folder)} files {digest}", (folder,)
+    items = as_dataset(data, size, run.fit)
+    if len(items) < FEWEST:
+        raise UserError(f"a data set of {len(items)} pictures is too small; give at least {FEWEST}")
+    return items, f"{len(items)} pictures", ()
+
+
+def labelled(pictures: ImageFolder | Portraits | Items, settings: Settings) -> tuple[Labelled, MethodConfig]:
+    """The pictures with their classes, by the method's numbers for them, and its configuration for these.
+
+    UserError where there are no classes, or not those that it can be had for.
+    """
+    if len(pictures.classes) < 2 or "" in pictures.classes:
+        raise UserError(
+            f"{settings.run.method} has to be told the class of pictures; put them all into two or more "
+            "subfolders, each named after its class"
+        )
+    labels = class_labels(pictures)
+    try:
+        config = settings.config.with_classes(labels.classes)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return Labelled(pictures, labels.among(getattr(config, "domains", ()) or labels.classes)), config
+
+
+def like(whole: Share | Labelled, others: ImageFolder | Portraits) -> Share | Labelled:
+    """Other pictures, `Labelled` by the same numbers where ``whole`` is. UserError for classes beside its."""
+    if isinstance(whole, Labelled):
+        return Labelled(others, class_labels(others).among(whole.labels.classes))
+    return Share(others, range(len(others)))
+
+
+def require_members(train: Labelled, classes: Sequence[str]) -> None:
+    """UserError where a class has no picture to train on: all are held out, or none was drawn."""
+    there = {train.labels.classes[label] for label in train.values.unique()}
+    if missing := sorted(set(classes) - there):
+        raise UserError(
+            f"no picture to train on is of the class {listed(missing)}; give more of them, or none"
+        )
 
 
 def require_others(data: str | Path, other: str | Path, kind: str) -> None:
@@ -106,7 +169,7 @@ def names_of(pictures: ImageFolder | Portraits) -> list[str]:
     return [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
 
 
-def shuffled(count: int) -> list[int]:
-    """The numbers below ``count`` in an order that is the same everywhere."""
-    generator = torch.Generator().manual_seed(mixed("held out", count))
+def shuffled(count: int, purpose: str = "held out") -> list[int]:
+    """The numbers below ``count`` in an order that is the same everywhere, another for each purpose."""
+    generator = torch.Generator().manual_seed(mixed(purpose, count))
     return torch.randperm(count, generator=generator).tolist()

@@ -18,6 +18,8 @@ from cluit.core.errors import UserError
 from cluit.core.files import atomic_file
 from cluit.core.machine import has_fast_bfloat16, pick_device, pick_precision
 from cluit.data.dataset import MapStyle
+from cluit.data.labels import UNTOLD, Labelled, listed
+from cluit.data.loader import require_divisible
 from cluit.engine.checkpoint import latest_checkpoint, load_checkpoint
 from cluit.engine.console import run_console
 from cluit.engine.run import SETTINGS, claim_run
@@ -37,6 +39,8 @@ def train(
 
     data: a folder of pictures, the word ``portraits``, or any map-style data set (items are PIL images, uint8
         arrays (H, W, C) or tensors (C, H, W), or tuples that begin with one). A resumed run knows its own.
+        Only a method that has to be told classes looks at them: the first-level subfolders, the species, or
+        the second element of items (picture, label), a whole number or a name.
     resume: go on where the run in ``out`` stopped, bit for bit. ``steps``, ``minutes``, ``device``,
         ``precision``, the intervals and what concerns loading may be given anew, nothing else.
     config: a YAML file of settings. given: settings, see `TrainSettings` and the method's configuration; they
@@ -55,13 +59,17 @@ def train(
         stored = run / SETTINGS
         goes_on = resume and stored.exists()
         if goes_on:
-            settings = resumed(read_settings(stored), named)
+            # An empty list of names leaves them to the data, which have filled it in the run's own settings.
+            given_anew = {name: value for name, value in named.items() if value not in ((), [])}
+            settings = resumed(read_settings(stored), given_anew)
         else:
             settings = layered(named, machine_recipe(named.get("device", "auto")))
         device = pick_device(settings.run.device)
         settings = with_precision(settings, device, goes_on and named.get("precision", "auto") == "auto")
+        require_divisible(settings.run.batch_size, balanced=settings.config.balanced)
         with memory_errors(device):
             pictures = open_data(settings.run.data if data is None else data, settings)
+            settings = replace(settings, config=pictures.config)
             drawn = settings.run.data == PORTRAITS
             judge = portraits_judge(settings.config.image_size, device) if drawn else None
             job = Job(run, settings, pictures, device, console)
@@ -182,6 +190,9 @@ def announce(
         if of.minutes is None
         else f"{counted(of.minutes, 'minute')} from step {start}",
     ]
+    if isinstance(data.train, Labelled):
+        told = int((data.train.values != UNTOLD).sum())
+        parts.append(f"told the class of {told}: {listed(data.classes)}")
     if start == 0 and of.init_from is not None:
         parts.append(f"from the weights of {of.init_from}")
     console.print(" · ".join(parts))

@@ -77,8 +77,14 @@ class Examiner:
         features, logits = self._seen(pictures, wanted, "real pictures", clock, ask_oracle=which == 0)
         if which == 0:
             with clock.running("encode styles", pictures):
-                styles = style_codes(self.translator, pictures, self.precision, self.batch_size)
+                domain = self._domain(numbers)
+                styles = style_codes(self.translator, pictures, self.precision, self.batch_size, domain)
         return Looked(styles, features, logits, clock.phases)
+
+    def _domain(self, numbers: Sequence[int]) -> Tensor | None:
+        """Of test pictures: their classes, to a translator that tells such domains apart, None to others."""
+        known = self.sets[0]
+        return self.translator.domain_numbers([known.classes[known.labels[number]] for number in numbers])
 
     def paint(self, sources: Sequence[int], styles: Tensor, clock: Clock | None = None) -> Tensor:
         """Test pictures, each in each of its styles (P, E, S) -> uint8 (P, E, 3, H, W)."""

@@ -15,9 +15,12 @@ from cluit.evaluation.cache import content
 class Pixels:
     """Decoded pictures in a file that every process reads: it takes the memory that nobody else wants."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
-        """path: a file of uint8 numbers, of this shape (N, 3, H, W)."""
+    def __init__(
+        self, path: Path, shape: tuple[int, int, int, int], classes: list[str], labels: list[int]
+    ) -> None:
+        """path: a file of uint8 numbers, of this shape (N, 3, H, W). classes, labels: an ImageFolder's."""
         self.path, self.shape = path, shape
+        self.classes, self.labels = classes, labels
         self._pixels = np.memmap(path, np.uint8, "r", shape=shape)
 
     def __len__(self) -> int:
@@ -28,11 +31,17 @@ class Pixels:
         return torch.from_numpy(self._pixels[np.asarray(indices, dtype=np.int64)])
 
     def __reduce__(self) -> tuple[Callable[..., "Pixels"], tuple[object, ...]]:
-        return Pixels, (self.path, self.shape)  # another process maps the file, nobody sends it
+        return Pixels, (
+            self.path,
+            self.shape,
+            self.classes,
+            self.labels,
+        )  # another process maps the file, nobody sends it
 
 
 def decode_once(pictures: ImageFolder, path: Path) -> tuple[Pixels, str]:
     """All pictures, decoded into the file ``path``, and their `content`. After it all damage is known."""
     with atomic_file(path) as file:
         digest = content(pictures, file)
-    return Pixels(path, (len(pictures), 3, pictures.size, pictures.size)), digest
+    shape = (len(pictures), 3, pictures.size, pictures.size)
+    return Pixels(path, shape, pictures.classes, list(pictures.labels)), digest

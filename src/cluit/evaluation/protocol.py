@@ -135,10 +135,15 @@ def _distinct(count: int, below: int, *key: int | str) -> list[int]:
 
 
 def style_codes(
-    translator: Translator, pictures: Tensor, precision: torch.dtype = torch.float32, batch_size: int = 16
+    translator: Translator,
+    pictures: Tensor,
+    precision: torch.dtype = torch.float32,
+    batch_size: int = 16,
+    domain: Tensor | None = None,
 ) -> Tensor:
-    """uint8 (N, 3, H, W) -> float32 (N, S) on the CPU."""
-    return _encoded(translator, translator.encode_style, pictures, precision, batch_size).cpu()
+    """uint8 (N, 3, H, W) -> float32 (N, S) on the CPU. domain: (N,), as of ``Translator.domain_numbers``."""
+    told = [] if domain is None else [domain]
+    return _encoded(translator, translator.encode_style, pictures, precision, batch_size, *told).cpu()
 
 
 def structure_codes(
@@ -173,17 +178,19 @@ def translations(
 @torch.inference_mode()
 def _encoded(
     translator: Translator,
-    half: Callable[[Tensor], Tensor],
+    half: Callable[..., Tensor],
     pictures: Tensor,
     precision: torch.dtype,
     batch_size: int,
+    *told: Tensor,
 ) -> Tensor:
+    """told: what ``half`` takes beside the pictures, one row for each."""
     device = next(translator.parameters()).device
     parts = []
-    for part in pictures.split(batch_size):
+    for part, *rest in zip(*(column.split(batch_size) for column in (pictures, *told)), strict=True):
         images = to_unit(part.to(device)).contiguous(memory_format=torch.channels_last)
         with _autocast(device, precision):
-            parts.append(half(images).float())
+            parts.append(half(images, *(one.to(device) for one in rest)).float())
     return torch.cat(parts)
 
 

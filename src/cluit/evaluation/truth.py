@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cluit.core.images import to_bytes, to_unit
-from cluit.data.factors import Structure, Style
+from cluit.data.factors import SPECIES, Structure, Style
 from cluit.data.portraits import Portraits, draw, face_mask
 from cluit.evaluation.reader import POSE, FaceReader, true_pose
 
-Translate = Callable[[Tensor, Tensor], Tensor]  # sources and references -> outputs, (N, 3, S, S) in [-1, 1]
+Translate = Callable[[Tensor, Tensor, Sequence[str]], Tensor]
+"""Sources and references, (N, 3, S, S) in [-1, 1], and the references' species -> outputs, as the sources."""
 BATCH = 64
 
 
@@ -161,15 +162,16 @@ class TruthSet:
     def answers(self, translate: Translate, device: str | torch.device = "cpu") -> Tensor:
         """What ``translate`` makes of the pairs, uint8 (N, 3, S, S), some at a time on the device."""
         parts = []
-        for sources, references in zip(self.sources.split(BATCH), self.references.split(BATCH), strict=True):
-            made = translate(to_unit(sources.to(device)), to_unit(references.to(device)))
+        for places in torch.arange(len(self)).split(BATCH):
+            sources, references = (to_unit(one[places].to(device)) for one in (self.sources, self.references))
+            made = translate(sources, references, species_of(self.style[places]))
             parts.append(to_bytes(made).cpu())
         return torch.cat(parts)
 
     def score(
         self, translate: Translate, reader: FaceReader, device: str | torch.device = "cpu"
     ) -> dict[str, float]:
-        """All figures of ``score_outputs`` for a translator that maps (sources, references) to outputs."""
+        """All figures of ``score_outputs`` for what ``translate`` makes of the pairs."""
         return self.score_outputs(self.answers(translate, device), reader)
 
     def score_outputs(self, outputs: Tensor, reader: FaceReader) -> dict[str, float]:
@@ -181,6 +183,11 @@ class TruthSet:
         """The same figures for each trivial answer."""
         answers = trivial_answers(to_unit(self.sources), to_unit(self.references))
         return {name: self.score_outputs(to_bytes(answer), reader) for name, answer in answers.items()}
+
+
+def species_of(style: Style) -> list[str]:
+    """By name."""
+    return [SPECIES[number] for number in style.species.tolist()]
 
 
 def held_out_pairs(count: int, size: int, seed: int = 0, split: str = "test") -> TruthSet:
