@@ -423,7 +423,7 @@ def compare(
 
 def bench_step(
     *,
-    method: str = "cluit",
+    method: tuple[str, ...] = ("cluit",),
     image_size: int = 64,
     width: int = 32,
     batch_size: int = 32,
@@ -435,11 +435,11 @@ def bench_step(
     """Time a training step in each precision and memory format.
 
     Args:
-        method: Which.
+        method: Which, one or several; they take turns round by round.
         image_size: Side of the pictures.
         width: Channels of the first layer.
         batch_size: Pictures per step.
-        rounds: Steps timed of each.
+        rounds: Timed of each, two steps a round.
         device: Where.
         slow: Time bfloat16 even where this machine only imitates it.
         json: Print JSON instead of a table.
@@ -454,7 +454,7 @@ def bench_step(
 
 def bench_translate(
     *,
-    method: str = "cluit",
+    method: tuple[str, ...] = ("cluit",),
     image_size: int = 64,
     width: int = 32,
     rounds: int = 8,
@@ -465,7 +465,7 @@ def bench_translate(
     """Time a translation in each precision and memory format.
 
     Args:
-        method: Which.
+        method: Which, one or several; they take turns round by round.
         image_size: Side of the pictures.
         width: Channels of the first layer.
         rounds: Translations timed of each.
