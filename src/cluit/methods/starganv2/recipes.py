@@ -48,7 +48,7 @@ def small() -> dict[str, Any]:
     Departures from the published setting, and why. All of these values are inferred, none has been compared
     with another by a run.
 
-    - 32 px, width 16: a step takes a fraction of a second on two cores.
+    - 32 px, width 16: those of the other methods' small recipes, for steps of about a second on two cores.
     - 32 pictures a step: with the published 16, of 6 species each comes less than twice among the references.
     - Learning rate 5e-4 and β₁ 0.5, and 5e-6 for the mapping network, which keeps the published hundredth:
       2,500 steps must do for 100,000, and at 1e-4 and 0 CLUIT's networks of this size learned too slowly.
@@ -56,8 +56,8 @@ def small() -> dict[str, Any]:
     - It starts at 1, the lower of the two published: at 2,500 steps fewer of them are spent at low weights.
     - The cycle weighs 10: a mean over pixels has a faint gradient beside the critic's at 32 px (CLUIT's small
       recipe has figures).
-    - γ 0.1: R1 sums over pixels, of which there are 64 times fewer than at 256 px, so the critic's slope at
-      each of them is larger; the usual rule, 0.0002 · side² / batch, gives less still.
+    - γ 0.1: a critic of whole pictures, on 64 times fewer pixels than at 256 px, has slopes whose squares sum
+      to 64 times as much; the usual rule, 0.0002 · side² / batch, gives even less.
     - No crops: at 32 px they are blurred pictures, and faces of another size. Mirrors remain.
     - The average's decay is 0.995: 0.999 would look back over nearly half of the run.
     """
