@@ -67,7 +67,7 @@ def test_public_names_are_recorded() -> None:
     assert cluit.__all__ == ["Painter", "UserError", "__version__", "load", "train"]
     assert all(hasattr(cluit, name) for name in cluit.__all__)
     public = {name for name in vars(Painter) if not name.startswith("_")}
-    assert public == {"translate", "structures", "styles", "paint"}
+    assert public == {"translate", "structures", "styles", "sample_styles", "paint"}
 
 
 def test_models_are_never_pickled() -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cluit.apps.translate import LARGEST_SIDE, part_names, translate
+from cluit.apps.targets import LARGEST_SIDE, part_names
+from cluit.apps.translate import translate
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 
@@ -185,7 +186,7 @@ def test_names_never_collide() -> None:
 def test_a_picture_too_long_for_its_format_is_refused_before_the_work(
     model: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluit.apps.translate.LARGEST_SIDE", {"JPEG": 40, "WEBP": 40})
+    monkeypatch.setattr("cluit.apps.targets.LARGEST_SIDE", {"JPEG": 40, "WEBP": 40})
     source, out = draw(tmp_path / "long.png", 8, 41), tmp_path / name
     with pytest.raises(UserError, match="at most 40 pixels a side"):
         translate("no model is read", source, source, out=out, full_size=True)

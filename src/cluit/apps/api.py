@@ -7,27 +7,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from cluit.apps.domains import domains_of
+from cluit.apps.squares import Picture, as_list, as_square, is_one, paste_back, whole
+from cluit.core.chance import mixed
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture, to_bytes, to_unit
 from cluit.core.machine import pick_device, pick_precision
-from cluit.core.types import Translator
-from cluit.data.dataset import as_image
-from cluit.data.decode import fit_square, open_picture
+from cluit.core.types import StyleSampler, Translator
 from cluit.engine.run import SETTINGS
 from cluit.export import weights
 from cluit.methods import CONFIGS
 
 if TYPE_CHECKING:
     from cluit.data.dataset import MapStyle
-
-Picture = str | Path | Image.Image | np.ndarray | Tensor
-"""A file's path; a PIL image of any mode; uint8, as an array (H, W, 3) or a tensor (3, H, W); or a tensor of
-floats in [-1, 1], (3, H, W). Of any size: the central square counts."""
 
 SHIPPED = "portraits"
 NOTHING = "there is no picture to translate; give at least one source and one reference"
@@ -117,17 +113,29 @@ class Painter:
 
     @overload
     def translate(  # type: ignore[overload-overlap]  # a str is a sequence of str
-        self, source: Picture, reference: Picture, full_size: bool = False
+        self,
+        source: Picture,
+        reference: Picture,
+        full_size: bool = False,
+        domain: str | Sequence[str] | None = None,
     ) -> Image.Image: ...
 
     @overload
     def translate(
-        self, source: Sequence[Picture], reference: Picture | Sequence[Picture], full_size: bool = False
+        self,
+        source: Sequence[Picture],
+        reference: Picture | Sequence[Picture],
+        full_size: bool = False,
+        domain: str | Sequence[str] | None = None,
     ) -> list[Image.Image]: ...
 
     @overload
     def translate(
-        self, source: Picture, reference: Sequence[Picture], full_size: bool = False
+        self,
+        source: Picture,
+        reference: Sequence[Picture],
+        full_size: bool = False,
+        domain: str | Sequence[str] | None = None,
     ) -> list[Image.Image]: ...
 
     def translate(
@@ -135,19 +143,24 @@ class Painter:
         source: Picture | Sequence[Picture],
         reference: Picture | Sequence[Picture],
         full_size: bool = False,
+        domain: str | Sequence[str] | None = None,
     ) -> Image.Image | list[Image.Image]:
         """``source`` repainted in the style of ``reference``.
 
         Two pictures give a picture. A list and a picture, or two lists of one length, give a list, pair by
         pair; an array or tensor of four dimensions counts as a list. The result is a square of the model's
-        size, or with ``full_size`` the whole source with its central square repainted.
+        size, or with ``full_size`` the whole source, its central square repainted. domain: see ``styles``.
         """
         sources, references = as_list(source), as_list(reference)
-        pictures = self._pairs(sources, references, full_size)
+        pictures = self._pairs(sources, references, full_size, domain)
         return pictures[0] if is_one(source) and is_one(reference) else pictures
 
     def _pairs(
-        self, sources: Sequence[Picture], references: Sequence[Picture], full_size: bool
+        self,
+        sources: Sequence[Picture],
+        references: Sequence[Picture],
+        full_size: bool,
+        domain: str | Sequence[str] | None,
     ) -> list[Image.Image]:
         """One list of translations; the only picture on a side meets all of the other and is encoded once."""
         if not sources or not references:
@@ -158,7 +171,7 @@ class Painter:
                 f"{len(sources)} sources and {len(references)} references are no pairs; "
                 "give as many of each, or one picture on either side"
             )
-        styles = self.styles(references).expand(count, -1)
+        styles = self.styles(references, domain).expand(count, -1)
         only = self.structures(sources) if len(sources) == 1 else None
         results = list[Image.Image]()
         for start in range(0, count, self.batch_size):
@@ -173,22 +186,57 @@ class Painter:
             results = [paste_back(*pair) for pair in zip(wholes, results, strict=True)]
         return results
 
-    def styles(self, references: Picture | Sequence[Picture]) -> Tensor:
-        """(N, S): what each reference, one or several, gives to a translation."""
-        return self._encode(self.translator.encode_style, as_list(references))
+    def styles(
+        self, references: Picture | Sequence[Picture], domain: str | Sequence[str] | None = None
+    ) -> Tensor:
+        """(N, S): what each reference, one or several, gives to a translation.
+
+        domain: for a model that tells domains apart, that of all references or of each, by name. Without it
+        the nearest folder above a file whose name is a domain decides.
+        """
+        pictures = as_list(references)
+        names = domains_of(self.translator, pictures, domain)
+        told = None if names is None else self.translator.domain_numbers(names)
+        return self._encode(self.translator.encode_style, pictures, told)
+
+    @torch.inference_mode()
+    def sample_styles(self, count: int, domain: str | None = None, seed: int = 0) -> Tensor:
+        """(count, S): styles of a domain, made up without references.
+
+        The i-th depends on model, domain, seed and i alone. UserError for a model that makes no styles up.
+        """
+        sampler = self.translator
+        if not isinstance(sampler, StyleSampler):
+            raise UserError("this model makes no styles up; give references instead")
+        if count < 1:
+            raise UserError(f"there must be at least one style to make up, not {count}")
+        if domain is None:
+            known = ", ".join(self.translator.domains)
+            raise UserError(
+                f"styles are made up in one of the domains {known}; add --domain (domain= in Python)"
+            )
+        told = self.translator.domain_numbers([domain] * count)
+        assert told is not None  # who makes up styles does it by domain
+        chances = (torch.Generator().manual_seed(mixed("latent", seed, i)) for i in range(count))
+        latent = torch.stack([torch.randn(sampler.latent_dim, generator=chance) for chance in chances])
+        return sampler.sample_style(latent.to(self.device), told.to(self.device)).float()
 
     def structures(self, sources: Picture | Sequence[Picture]) -> Tensor:
         """(N, C, h, w): what a translation keeps of each source, one or several."""
         return self._encode(self.translator.encode_structure, as_list(sources))
 
     @torch.inference_mode()
-    def _encode(self, half: Callable[[Tensor], Tensor], pictures: Sequence[Picture]) -> Tensor:
+    def _encode(
+        self, half: Callable[..., Tensor], pictures: Sequence[Picture], domain: Tensor | None = None
+    ) -> Tensor:
         parts = []
         for start in range(0, len(pictures), self.batch_size):
-            part = pictures[start : start + self.batch_size]
-            images = to_unit(torch.stack([as_square(one, self.image_size) for one in part]).to(self.device))
+            rows = slice(start, start + self.batch_size)
+            squares = torch.stack([as_square(one, self.image_size) for one in pictures[rows]])
+            images = to_unit(squares.to(self.device)).contiguous(memory_format=torch.channels_last)
+            told = () if domain is None else (domain[rows].to(self.device),)
             with self._autocast():
-                parts.append(half(images.contiguous(memory_format=torch.channels_last)).float())
+                parts.append(half(images, *told).float())
         if not parts:
             raise UserError(NOTHING)
         return torch.cat(parts)
@@ -201,52 +249,3 @@ class Painter:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-
-def is_one(picture: object) -> bool:
-    """Whether this is one picture rather than several."""
-    if isinstance(picture, np.ndarray | Tensor):
-        return picture.ndim < 4
-    return isinstance(picture, str | Path | Image.Image)
-
-
-def as_list(pictures: Picture | Sequence[Picture]) -> list[Picture]:
-    if is_one(pictures):
-        return [pictures]  # type: ignore[list-item]
-    try:
-        return list(pictures)  # type: ignore[arg-type]
-    except TypeError:
-        kind = type(pictures).__name__
-        raise UserError(f"a picture is a path, a PIL image, an array or a tensor, not {kind}") from None
-
-
-def whole(picture: Picture) -> Image.Image:
-    """All of the picture, RGB, as the eye sees it."""
-    if isinstance(picture, str | Path):
-        return open_picture(picture)
-    if isinstance(picture, Tensor) and picture.is_floating_point() and picture.shape[:-2] == (3,):
-        picture = to_bytes(picture)
-    try:
-        image = as_image(picture)
-        image.load()
-        return image
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # a closed or damaged PIL image raises almost anything
-        raise UserError(f"this {type(picture).__name__} cannot be read: {error}") from error
-
-
-def as_square(picture: Picture, size: int) -> Tensor:
-    """The picture's central square, uint8 (3, size, size)."""
-    if isinstance(picture, str | Path):
-        return fit_square(open_picture(picture, side=size), size)
-    return fit_square(whole(picture), size)
-
-
-def paste_back(picture: Image.Image, square: Image.Image) -> Image.Image:
-    """``picture`` with its central square, all that the model saw of it, replaced by ``square``."""
-    side = min(picture.size)
-    corner = ((picture.width - side) // 2, (picture.height - side) // 2)
-    result = picture.copy()
-    result.paste(square.resize((side, side), Image.Resampling.LANCZOS), corner)
-    return result

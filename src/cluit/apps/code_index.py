@@ -19,7 +19,12 @@ from cluit.core.files import atomic_file, disk_errors
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-OTHER = {"model": "another model", "pictures": "other pictures", "precision": "another precision"}
+OTHER = {
+    "model": "another model",
+    "pictures": "other pictures",
+    "precision": "another precision",
+    "domains": "other domains",
+}
 """How a change of what codes depend on is told, see `tie`."""
 
 
@@ -93,8 +98,12 @@ def read_card(path: Path) -> dict[str, Any] | None:
     return dict(card)
 
 
-def tie(painter: Painter, gallery: Gallery) -> dict[str, str]:
-    """What codes depend on."""
+def tie(painter: Painter, gallery: Gallery, domains: Sequence[str] | None) -> dict[str, str]:
+    """What codes depend on. domains: of all pictures, None for a model that tells none apart."""
+    told = {}
+    if domains is not None:
+        names = "\n".join(domains).encode(errors="surrogateescape")
+        told["domains"] = blake2b(names, digest_size=16).hexdigest()
     digest = blake2b(digest_size=16)
     for name, tensor in sorted(painter.translator.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -103,20 +112,25 @@ def tie(painter: Painter, gallery: Gallery) -> dict[str, str]:
         "model": digest.hexdigest(),
         "pictures": gallery.fingerprint(),
         "precision": str(painter.dtype).removeprefix("torch."),
+        **told,
     }
 
 
-def codes_of(painter: Painter, gallery: Gallery, path: Path | None) -> tuple[CodeIndex, bool]:
+def codes_of(
+    painter: Painter, gallery: Gallery, path: Path | None, domain: str | None = None
+) -> tuple[CodeIndex, bool]:
     """The codes of all pictures that can be read, and whether they come from the index at ``path``.
 
-    An index of another model, other pictures or another precision is made anew, which is said in a line.
+    domain: see `domains_of`. An index of another model, other pictures or another precision is made anew,
+    which is said in a line.
     """
+    domains = gallery.domains(painter, domain)
     if path is None:
-        good, codes = gallery.encode(painter, range(len(gallery)))
+        good, codes = gallery.encode(painter, range(len(gallery)), domains)
         return CodeIndex([gallery.names[i] for i in good], codes, {}), False
     if path.suffix != SUFFIX:
         raise UserError(f"an index is a {SUFFIX} file; name it --index {path.with_suffix(SUFFIX)}")
-    wanted = tie(painter, gallery)
+    wanted = tie(painter, gallery, domains)
     if path.exists() or card_of(path).exists():
         index = read_index(path)
         changed = [name for name, value in wanted.items() if index.tie.get(name) != value]
@@ -125,7 +139,7 @@ def codes_of(painter: Painter, gallery: Gallery, path: Path | None) -> tuple[Cod
         others = " and ".join(OTHER[name] for name in changed)
         reason = f"is of {others}" if index.tie else "is not whole"
         print(f"the index {path} {reason}; it is made anew", flush=True)
-    good, codes = gallery.encode(painter, range(len(gallery)))
+    good, codes = gallery.encode(painter, range(len(gallery)), domains)
     index = CodeIndex([gallery.names[i] for i in good], codes, wanted)
     index.write(path)
     return index, False

@@ -65,9 +65,12 @@ def methods(*, image_size: int = 128, width: int = 64, json: bool = False) -> No
 def translate(
     model: Model,
     source: Annotated[Path, Positional, arg(metavar="SOURCE")],
-    reference: Annotated[Path, Positional, arg(metavar="REFERENCE")],
+    reference: Annotated[Path | None, Positional, arg(metavar="REFERENCE")] = None,
     *,
     out: Out,
+    latent: Annotated[int | None, arg(metavar="N")] = None,
+    domain: Annotated[str | None, arg(metavar="NAME")] = None,
+    seed: int = 0,
     grid: bool = False,
     full_size: bool = False,
     overwrite: bool = False,
@@ -82,6 +85,10 @@ def translate(
         source: A picture or a folder of them: what is repainted.
         reference: A picture or a folder of them: whose style it takes on.
         out: A picture to write, or a folder for several.
+        latent: Make up so many styles for each source, instead of a REFERENCE, where the model can.
+        domain: Of the references or of the made-up styles, for a model that tells domains apart; without it
+            the folders that references are in decide.
+        seed: Of the styles that are made up.
         grid: Write one picture of all sources by all references.
         full_size: Put the result back at the source's size.
         overwrite: Replace what is there.
@@ -92,8 +99,8 @@ def translate(
     from cluit.apps.translate import translate
 
     translate(
-        model, source, reference, out=out, grid=grid, full_size=full_size, overwrite=overwrite,
-        device=device, precision=precision, batch_size=batch_size,
+        model, source, reference, out=out, latent=latent, domain=domain, seed=seed, grid=grid,
+        full_size=full_size, overwrite=overwrite, device=device, precision=precision, batch_size=batch_size,
     )  # fmt: skip
 
 
@@ -211,6 +218,7 @@ def search(
     approximate: bool = False,
     features: str | None = None,
     count: int = 1000,
+    domain: Annotated[str | None, arg(metavar="NAME")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: int = 16,
@@ -227,6 +235,7 @@ def search(
         approximate: Search in a graph, for a million pictures; needs the extra search.
         features: The baseline's network: efficientnet-lite0 where it is installed, else random.
         count: Portraits to draw.
+        domain: Of all pictures, for a model that tells domains apart; without it their folders decide.
         device: Where to work.
         precision: Of the arithmetic.
         batch_size: Pictures worked on at once.
@@ -235,7 +244,7 @@ def search(
 
     search(
         model, data, query, out=out, k=k, index=index, approximate=approximate, features=features,
-        count=count, device=device, precision=precision, batch_size=batch_size,
+        count=count, domain=domain, device=device, precision=precision, batch_size=batch_size,
     )  # fmt: skip
 
 
@@ -250,6 +259,7 @@ def interpolate(
     seconds: float = 2.0,
     portraits: bool = False,
     features: str | None = None,
+    domain: Annotated[str | None, arg(metavar="NAME")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: int = 16,
@@ -266,6 +276,7 @@ def interpolate(
         seconds: The animation's, from one style to the next.
         portraits: The pictures are portraits: read the pose along the way, and over held-out ones.
         features: The network of the distance: efficientnet-lite0 where it is installed, else random.
+        domain: Of all pictures, for a model that tells domains apart; without it their folders decide.
         device: Where to work.
         precision: Of the arithmetic.
         batch_size: Pictures worked on at once.
@@ -274,7 +285,8 @@ def interpolate(
 
     interpolate(
         model, source, references, out=out, frames=frames, animation=animation, seconds=seconds,
-        portraits=portraits, features=features, device=device, precision=precision, batch_size=batch_size,
+        portraits=portraits, features=features, domain=domain, device=device, precision=precision,
+        batch_size=batch_size,
     )  # fmt: skip
 
 
@@ -286,6 +298,7 @@ def style_map(
     by: Literal["tsne", "umap"] = "tsne",
     count: int = 1000,
     seed: int = 0,
+    domain: Annotated[str | None, arg(metavar="NAME")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: int = 16,
@@ -299,6 +312,7 @@ def style_map(
         by: Way to lay out; needs the extra analysis, or umap.
         count: Pictures to show, at most.
         seed: Of the layout.
+        domain: Of all pictures, for a model that tells domains apart; without it their folders decide.
         device: Where to work.
         precision: Of the arithmetic.
         batch_size: Pictures worked on at once.
@@ -306,8 +320,8 @@ def style_map(
     from cluit.apps.stylemap import style_map
 
     style_map(
-        model, data, out=out, by=by, count=count, seed=seed, device=device, precision=precision,
-        batch_size=batch_size,
+        model, data, out=out, by=by, count=count, seed=seed, domain=domain, device=device,
+        precision=precision, batch_size=batch_size,
     )  # fmt: skip
 
 

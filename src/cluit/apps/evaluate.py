@@ -17,6 +17,7 @@ import torch
 
 from cluit.apps import evaluate_page, failures, report
 from cluit.apps.crew import crew
+from cluit.apps.domains import require_domains
 from cluit.apps.evaluation_set import EvaluationSet, Known, needs_table
 from cluit.apps.examination import ORACLE, Examination, Job
 from cluit.apps.gallery import free_folder, progress
@@ -73,6 +74,7 @@ def evaluate(
     )  # fmt: skip
     examiner, clock = job.examiner(), Clock()
     opened = job.open(examiner.translator.image_size)
+    require_domains(examiner.translator, opened[0])
     if attributes is not None and not needs_table(opened[0], examiner.oracle):
         raise UserError(
             "--attributes is for an oracle of attributes and a folder of pictures; leave it out, or add "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cluit.apps import report
 from cluit.apps.api import Painter
+from cluit.apps.domains import domains_of
 from cluit.apps.pictures import PORTRAITS, names_of, shuffled
 from cluit.apps.report import Html
 from cluit.core.errors import UserError
@@ -59,14 +60,25 @@ class Gallery:
                 yield self.read(numbers[first : first + AT_ONCE])
                 bar.advance(task, len(numbers[first : first + AT_ONCE]))
 
-    def encode(self, painter: Painter, numbers: Sequence[int]) -> tuple[list[int], Tensor]:
-        """Those of ``numbers`` that can be read and their style codes, (N, S) on the CPU."""
+    def encode(
+        self, painter: Painter, numbers: Sequence[int], domains: Sequence[str] | None = None
+    ) -> tuple[list[int], Tensor]:
+        """Those of ``numbers`` that can be read and their style codes, (N, S) on the CPU.
+
+        domains: of all pictures of the gallery, see ``domains``.
+        """
         good, codes = list[int](), list[Tensor]()
         for readable, pixels in self.batches(numbers, "encoding"):
             if readable:
                 good += readable
-                codes.append(painter.styles(list(pixels)).cpu())
+                told = None if domains is None else [domains[i] for i in readable]
+                codes.append(painter.styles(list(pixels), told).cpu())
         return good, torch.cat(codes)
+
+    def domains(self, painter: Painter, named: str | None) -> list[str] | None:
+        """Of all pictures, as of `domains_of`; portraits are kept by species."""
+        root = Path("/") if isinstance(self.pictures, Portraits) else self.pictures.root
+        return domains_of(painter.translator, [root / name for name in self.names], named)
 
     def fingerprint(self) -> str:
         """Of names and contents: what changes a picture, its name or its number changes this."""

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from cluit.apps import report
 from cluit.apps.animation import RATE, check_animation, write_animation
-from cluit.apps.api import as_square, load
+from cluit.apps.api import load
+from cluit.apps.domains import domains_of
 from cluit.apps.gallery import free_folder
 from cluit.apps.interpolate_page import document
 from cluit.apps.retrieval import open_baseline
+from cluit.apps.squares import as_square
 from cluit.apps.thumbnails import Cell, sheet, thumbnail
 from cluit.apps.translate import write_picture
 from cluit.apps.walks import Judge, along, fade, held_out_walks
@@ -38,6 +40,7 @@ def interpolate(
     seconds: float = 2.0,
     portraits: bool = False,
     features: str | None = None,
+    domain: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int = 16,
@@ -48,7 +51,7 @@ def interpolate(
     which takes ``seconds`` from style to style and comes back the same way.
     portraits: the pictures are portraits, whose pose a reader can tell: then it is reported along the
     way, and over held-out portraits. features: the network of the perceptual distance, see `open_features`.
-    UserError for what the user can mend.
+    domain: of source and references, see `domains_of`. UserError for what the user can mend.
     """
     refuse_unusable(references, frames, seconds)
     folder = free_folder(Path(out), PAGE, TWIN, STRIP)
@@ -58,26 +61,28 @@ def interpolate(
     began = time.perf_counter()
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     paths = [Path(path).expanduser() for path in (source, *references)]
+    told = domains_of(painter.translator, paths, domain)
     first, *others = (as_square(path, painter.image_size) for path in paths)
     network = open_baseline(features, painter.device)
     judge = Judge(network, painter.device, FaceReader.load() if portraits else None)
 
-    pictures = along(painter, first, others, frames)
+    pictures = along(painter, first, others, frames, told)
     pose = judge.read(first[None])[0] if portraits else None
     record: dict[str, Any] = {
         "settings": {
             "model": str(model), "source": str(source), "references": list(map(str, references)),
             "frames": frames, "animation": film and str(film), "portraits": portraits,
-            "features": network.name, "precision": str(painter.dtype).removeprefix("torch."),
+            "features": network.name, "domain": domain,
+            "precision": str(painter.dtype).removeprefix("torch."),
         },
         "machine": describe(painter.device),
         "walk": judge.measure(pictures, first, frames, pose),
         "fade": judge.measure(fade(first, others, frames), first, frames, pose),
-        "held_out": held_out_walks(painter, judge, frames) if portraits else {},
+        "held_out": held_out_walks(painter, judge, frames, domain) if portraits else {},
     }  # fmt: skip
     rows = strip_rows(pictures, first, others, frames)
     if film:
-        there = along(painter, first, others, max(2, round(seconds * RATE)))
+        there = along(painter, first, others, max(2, round(seconds * RATE)), told)
         write_animation(film, [as_picture(one) for one in (*there, *there.flip(0)[1:-1])])
     record["seconds"] = time.perf_counter() - began
     write_picture(folder / STRIP, sheet(rows))

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from cluit.core.errors import UserError
 from cluit.core.images import to_unit
 from cluit.data.portraits import Portraits, draw
 from cluit.evaluation.features import EfficientNetLite0, Features, open_features, vectors_of
+from cluit.evaluation.truth import species_of
 
 K = 10  # of precision@10
 FEWEST = (
@@ -27,8 +27,9 @@ PROBES = 200  # styles looked for in another pose
 
 CODES = "style codes"
 
-Represent = Callable[[Tensor], Tensor]
-"""uint8 (N, 3, S, S) -> (N, D): what pictures are compared by."""
+Represent = Callable[[Tensor, Sequence[str]], Tensor]
+"""uint8 (N, 3, S, S) and the species of each -> (N, D): what pictures are compared by. A model that tells
+domains apart is told the species; nothing else looks at it."""
 
 
 def open_baseline(wanted: str | None, device: torch.device) -> Features:
@@ -42,7 +43,7 @@ def open_baseline(wanted: str | None, device: torch.device) -> Features:
         return open_features("random", device)
 
 
-def raw_pixels(pixels: Tensor) -> Tensor:
+def raw_pixels(pixels: Tensor, species: Sequence[str] = ()) -> Tensor:
     """In [-1, 1], from pictures of at most PIXELS a side."""
     images = to_unit(pixels)
     if images.shape[-1] > PIXELS:
@@ -54,18 +55,34 @@ class Compared:
     """A sample of a gallery under several representations, the style codes first."""
 
     def __init__(
-        self, painter: Painter, gallery: Gallery, names: Sequence[str], codes: Tensor, network: Features
+        self,
+        painter: Painter,
+        gallery: Gallery,
+        names: Sequence[str],
+        codes: Tensor,
+        network: Features,
+        domain: str | None = None,
     ) -> None:
-        """names, codes: of all pictures that can be read, (N,) and (N, S). network: a baseline."""
-        seen = partial(vectors_of, network, device=painter.device)
+        """names, codes: of all pictures that can be read, (N,) and (N, S). network: a baseline.
+
+        domain: of all pictures, where a model is not to be told their species.
+        """
+
+        def styles(pixels: Tensor, species: Sequence[str]) -> Tensor:
+            told = (domain or species) if painter.translator.domains else None
+            return painter.styles(list(pixels), told).cpu()
+
+        def seen(pixels: Tensor, species: Sequence[str] = ()) -> Tensor:
+            return vectors_of(network, pixels, painter.device)
+
         others: dict[str, Represent] = {"raw pixels": raw_pixels, f"{network.name} features": seen}
-        self.ways = {CODES: lambda pixels: painter.styles(list(pixels)).cpu(), **others}
+        self.ways = {CODES: styles, **others}
         row = {name: number for number, name in enumerate(names)}
         numbers, parts = list[int](), {name: list[Tensor]() for name in others}
         for readable, pixels in gallery.batches(gallery.sample(MOST), "comparing with baselines"):
             numbers += readable
             for name, way in others.items():
-                parts[name].append(way(pixels))
+                parts[name].append(way(pixels, ()))
         self.numbers, self.labels = numbers, gallery.labels[numbers]
         self.vectors = {CODES: codes[[row[gallery.names[i]] for i in numbers]]}
         self.vectors |= {name: torch.cat(some) for name, some in parts.items()}
@@ -110,7 +127,8 @@ def pose_invariance(compared: Compared, portraits: Portraits) -> dict[str, dict[
     strangers = [row for row, one in enumerate(zip(*factors, strict=True)) if one not in taken]
     scores = {}
     for name, way in compared.ways.items():
-        q, t, p = way(query), way(target), way(same_pose)
+        q, t = way(query, species_of(style)), way(target, species_of(style))
+        p = way(same_pose, species_of(other_style))
         places = ranks(compared.vectors[name][strangers], q, t)
         nearer = F.cosine_similarity(q, t) > F.cosine_similarity(q, p)
         scores[name] = {

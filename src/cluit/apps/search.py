@@ -11,10 +11,12 @@ from torch import Tensor
 from cluit.analysis.extras import needs
 from cluit.analysis.neighbours import ApproximateIndex, nearest, recall, require_count
 from cluit.apps import report, retrieval
-from cluit.apps.api import Painter, as_square, load
+from cluit.apps.api import Painter, load
 from cluit.apps.code_index import CodeIndex, codes_of
+from cluit.apps.domains import domains_of
 from cluit.apps.gallery import Gallery, free_folder, open_gallery, progress
 from cluit.apps.search_page import document, rows_of
+from cluit.apps.squares import as_square
 from cluit.apps.thumbnails import sheet
 from cluit.apps.translate import write_picture
 from cluit.core.errors import UserError
@@ -38,6 +40,8 @@ class Query:
     """uint8 (3, S, S)."""
     own: int = -1
     """Its own row among the codes, which it must not find; -1 for a picture from elsewhere."""
+    domain: str | None = None
+    """Of a model that tells domains apart."""
 
 
 def search(
@@ -51,6 +55,7 @@ def search(
     approximate: bool = False,
     features: str | None = None,
     count: int = 1000,
+    domain: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int = 16,
@@ -60,31 +65,43 @@ def search(
     data: a folder, or the word portraits: ``count`` held-out ones. query: pictures; one that lies in the
     folder does not find itself. Without any, the first picture of each class asks, up to ``EXAMPLES``.
     index: a file that keeps the codes, see `code_index`. approximate: search by a graph, with faiss.
-    features: the network of a baseline, see `open_features`. UserError for what the user can mend.
+    features: the network of a baseline, see `open_features`. domain: see `domains_of`.
+    UserError for what the user can mend.
     """
     refuse_unusable(k, approximate)
     folder = free_folder(Path(out), PAGE, TWIN, SHEET, apart=[data])
     kept = Path(index).expanduser() if index else None
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
-    pictures = [(Path(path), as_square(Path(path).expanduser(), painter.image_size)) for path in query]
+    told = domains_of(painter.translator, query, domain)
+    asked = [
+        Query(
+            str(path),
+            as_square(Path(path).expanduser(), painter.image_size),
+            domain=told[i] if told else None,
+        )
+        for i, path in enumerate(query)
+    ]
     gallery = open_gallery(data, painter.image_size, count)
     require_count(k, len(gallery) - 1)
     network = retrieval.open_baseline(features, painter.device)
 
     clock = Clock()
     with clock.running("codes", gallery.names):
-        codes, reused = codes_of(painter, gallery, kept)
+        codes, reused = codes_of(painter, gallery, kept, domain)
     graph = open_graph(codes, kept, clock) if approximate else None
-    queries, found = ask(painter, gallery, codes, pictures, k, graph, clock)
-    told = [{"query": query.name, "nearest": near} for query, near in zip(queries, found, strict=True)]
+    queries = (
+        given(asked, gallery, codes) if query else examples(gallery, codes, gallery.domains(painter, domain))
+    )
+    found = ask(painter, gallery, codes, queries, k, graph, clock)
+    answered = [{"query": one.name, "nearest": near} for one, near in zip(queries, found, strict=True)]
     with clock.running("scores", codes.names):
-        compared = retrieval.Compared(painter, gallery, codes.names, codes.codes, network)
+        compared = retrieval.Compared(painter, gallery, codes.names, codes.codes, network, domain)
         scores = score(compared, gallery) | agreement(codes.codes, graph, k)
 
     record: dict[str, Any] = {
         "settings": {
             "model": str(model), "data": str(data), "k": k, "index": kept and str(kept),
-            "approximate": approximate, "features": network.name,
+            "approximate": approximate, "features": network.name, "domain": domain,
             "precision": str(painter.dtype).removeprefix("torch."),
         },
         "machine": describe(painter.device),
@@ -92,11 +109,11 @@ def search(
         "compared": len(compared.numbers),
         "index": "reused" if reused else "made",
         "skipped": skipped(gallery, codes),
-        "queries": told,
+        "queries": answered,
         "scores": scores,
         "seconds": {phase: spent.seconds for phase, spent in clock.phases.items()},
     }  # fmt: skip
-    rows = rows_of(told, [query.picture for query in queries], gallery)
+    rows = rows_of(answered, [one.picture for one in queries], gallery)
     write_picture(folder / SHEET, sheet(rows))
     report.write(folder / PAGE, document(record, rows), record)
     print(*retrieval.sentences(scores), f"page: {(folder / PAGE).resolve()}", sep="\n")
@@ -124,35 +141,35 @@ def ask(
     painter: Painter,
     gallery: Gallery,
     codes: CodeIndex,
-    pictures: Sequence[tuple[Path, Tensor]],
+    queries: Sequence[Query],
     k: int,
     graph: ApproximateIndex | None,
     clock: Clock,
-) -> tuple[list[Query], list[list[Mapping[str, Any]]]]:
-    """The queries, ``pictures`` or else examples, and the neighbours of each: see `answers`."""
-    queries = given(pictures, gallery, codes) if pictures else examples(gallery, codes)
+) -> list[list[Mapping[str, Any]]]:
+    """The neighbours of each query: see `answers`."""
     with clock.running("search", queries):
-        asking = painter.styles([query.picture for query in queries]).cpu()
+        told = [query.domain for query in queries if query.domain is not None] or None
+        asking = painter.styles([query.picture for query in queries], told).cpu()
         found = neighbours(codes.codes, asking, torch.tensor([query.own for query in queries]), k, graph)
-    return queries, answers(found, codes, gallery)
+    return answers(found, codes, gallery)
 
 
-def given(pictures: Sequence[tuple[Path, Tensor]], gallery: Gallery, codes: CodeIndex) -> list[Query]:
+def given(asked: Sequence[Query], gallery: Gallery, codes: CodeIndex) -> list[Query]:
     """The user's own; one that is among the gallery's is known by its place."""
+    if not isinstance(gallery.pictures, ImageFolder):
+        return list(asked)
     row = {name: number for number, name in enumerate(codes.names)}
-    queries = []
-    for path, picture in pictures:
-        own = -1
-        if isinstance(gallery.pictures, ImageFolder):
-            root, place = gallery.pictures.root.resolve(), path.expanduser().resolve()
-            if place.is_relative_to(root):
-                own = row.get(place.relative_to(root).as_posix(), -1)
-        queries.append(Query(str(path), picture, own))
+    root, queries = gallery.pictures.root.resolve(), []
+    for query in asked:
+        place, own = Path(query.name).expanduser().resolve(), -1
+        if place.is_relative_to(root):
+            own = row.get(place.relative_to(root).as_posix(), -1)
+        queries.append(replace(query, own=own))
     return queries
 
 
-def examples(gallery: Gallery, codes: CodeIndex) -> list[Query]:
-    """The first picture of each class, or the first few of all."""
+def examples(gallery: Gallery, codes: CodeIndex, domains: Sequence[str] | None) -> list[Query]:
+    """The first picture of each class, or the first few of all. domains: of the gallery's pictures."""
     number = {name: i for i, name in enumerate(gallery.names)}
     rows = list(range(len(codes.names)))
     if gallery.classes:
@@ -161,7 +178,8 @@ def examples(gallery: Gallery, codes: CodeIndex) -> list[Query]:
     chosen = {number[codes.names[row]]: row for row in rows[:EXAMPLES]}
     readable, pictures = gallery.read(list(chosen))
     return [
-        Query(gallery.names[i], picture, chosen[i]) for i, picture in zip(readable, pictures, strict=True)
+        Query(gallery.names[i], picture, chosen[i], domains[i] if domains else None)
+        for i, picture in zip(readable, pictures, strict=True)
     ]
 
 

@@ -37,6 +37,7 @@ def style_map(
     by: By = "tsne",
     count: int = 1000,
     seed: int = 0,
+    domain: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int = 16,
@@ -44,7 +45,7 @@ def style_map(
     """Write a picture of the style space with thumbnails, a page and its JSON, which is returned.
 
     data: a folder, of which at most ``count`` pictures are shown, or portraits: ``count`` held-out ones.
-    by, seed: see `project`. UserError for what the user can mend.
+    by, seed: see `project`. domain: see `domains_of`. UserError for what the user can mend.
     """
     if not FEWEST <= count <= MOST:
         raise UserError(
@@ -54,7 +55,7 @@ def style_map(
     painter = load(model, device=device, precision=precision, batch_size=batch_size)
     gallery = open_gallery(data, painter.image_size, count)
     marks = [time.perf_counter()]
-    numbers, codes = gallery.encode(painter, gallery.sample(count))
+    numbers, codes = gallery.encode(painter, gallery.sample(count), gallery.domains(painter, domain))
     marks.append(time.perf_counter())
     with progress() as bar:
         bar.add_task(f"laying out by {by}", total=None)
@@ -63,7 +64,9 @@ def style_map(
 
     labels = gallery.labels[numbers]
     record = {
-        "settings": {"model": str(model), "data": str(data), "by": by, "count": count, "seed": seed},
+        "settings": {
+            "model": str(model), "data": str(data), "by": by, "count": count, "seed": seed, "domain": domain,
+        },
         "machine": describe(painter.device),
         "skipped": gallery.skipped,
         "classes": gallery.classes,

@@ -1,4 +1,4 @@
-"""`cluit translate`: files or folders of pictures on either side, pictures or one grid out."""
+"""`cluit translate`: files or folders of pictures on either side, or made-up styles; files out."""
 
 import os
 import sys
@@ -9,26 +9,35 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps.api import Painter, as_square, load, paste_back
+from cluit.apps.api import Painter, load
+from cluit.apps.domains import domains_of
 from cluit.apps.gallery import progress
+from cluit.apps.squares import as_square, paste_back
+from cluit.apps.targets import (
+    check_form,
+    check_sheet,
+    check_side,
+    check_targets,
+    is_picture_name,
+    pair_names,
+)
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture
 from cluit.core.images import grid as lay_out
-from cluit.data.decode import SUFFIXES, BadPictureError, open_picture
+from cluit.data.decode import BadPictureError, open_picture
 from cluit.data.folder import ImageFolder
-
-LONGEST_NAME = 100  # bytes of one picture's part in a translation's name
-LARGEST_SHEET = 2**27  # pixels of a grid
-LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels that libjpeg and libwebp can write
 
 
 def translate(
     model: str,
     source: Path,
-    reference: Path,
+    reference: Path | None = None,
     *,
     out: Path,
+    latent: int | None = None,
+    domain: str | None = None,
+    seed: int = 0,
     grid: bool = False,
     full_size: bool = False,
     overwrite: bool = False,
@@ -36,23 +45,28 @@ def translate(
     precision: str = "auto",
     batch_size: int = 16,
 ) -> None:
-    """Repaint every source in the style of every reference.
+    """Repaint every source in the style of every reference, or in styles that the model makes up.
 
     model: a run, a saved model, or portraits, the one that is shipped.
     source, reference: a picture or a folder of them, of any size; the central square counts.
     out: a picture's name where there is one source and one reference or with grid, else a folder.
+    latent: instead of a reference, how many styles to make up, by ``seed``; each source gets all of them.
+    domain: see `Painter.styles` and `Painter.sample_styles`.
     grid: one sheet, the references in its first row, the sources in its first column.
     full_size: the whole source, its central square repainted; else squares of the model's size.
     overwrite: replace what is already there; a source or a reference is never replaced.
     """
-    source, reference, out = (path.expanduser() for path in (source, reference, out))
+    require_styles(reference, latent)
+    source, out = source.expanduser(), out.expanduser()
+    worn = Path() if reference is None else reference.expanduser()
     skipped: dict[Path, str] = {}
-    sources, references = find(source, skipped), find(reference, skipped)
-    single = grid or (source.is_file() and reference.is_file() and is_picture_name(out))
+    sources = find(source, skipped)
+    references = find(worn, skipped) if latent is None else made_up(latent, domain)
+    single = grid or (source.is_file() and (worn.is_file() or latent == 1) and is_picture_name(out))
     check_form(out, single=single, grid=grid, full_size=full_size)
-    names = pair_names(sources, references, source, reference)
+    names = pair_names(sources, references, source, worn)
     targets = {pair: out if single else out / f"{name}.png" for pair, name in names.items()}
-    check_targets(set(targets.values()), {*sources, *references}, overwrite)
+    check_targets(set(targets.values()), {*sources, *(references if latent is None else ())}, overwrite)
     if single and full_size:
         check_side(out, *open_picture(source).size)
 
@@ -60,16 +74,39 @@ def translate(
     if grid:
         check_sheet(out, len(sources), len(references), painter.image_size)
     if not grid:
-        announce(len(sources), len(references))
+        announce(
+            len(sources),
+            len(references),
+            "the style of {:,} references" if latent is None else "{:,} made-up styles",
+        )
     with progress() as bar:
-        styles = encode_styles(painter, references, skipped)
+        if latent is None:
+            styles = encode_styles(painter, references, domain, skipped)
+        else:
+            styles = dict(zip(references, painter.sample_styles(latent, domain, seed), strict=True))
         pairs = translations(painter, sources, styles, skipped)
         counted = bar.track(pairs, total=len(sources) * len(styles), description="translating")
         if grid:
-            count = write_grid(out, counted, list(styles), painter.image_size)
+            count = write_grid(out, counted, list(styles) if latent is None else [], painter.image_size)
         else:
             count = write_each(targets, counted, full_size)
     conclude(count, out, skipped)
+
+
+def require_styles(reference: Path | None, latent: int | None) -> None:
+    """UserError unless styles come from references or are made up, one of both."""
+    if (reference is None) == (latent is None):
+        raise UserError(
+            "name a REFERENCE to take the style from, or how many to make up with --latent: one of both"
+        )
+    if latent is not None and latent < 1:
+        raise UserError(f"there must be at least one style to make up, not {latent}")
+
+
+def made_up(count: int, domain: str | None) -> list[Path]:
+    """What styles without references are called: by their domain and number."""
+    name = (domain or "style").replace(os.sep, "-")
+    return [Path(f"{name}-{number}") for number in range(1, count + 1)]
 
 
 def find(path: Path, skipped: dict[Path, str]) -> list[Path]:
@@ -83,80 +120,11 @@ def find(path: Path, skipped: dict[Path, str]) -> list[Path]:
     return folder.paths
 
 
-def announce(sources: int, references: int) -> None:
+def announce(sources: int, styles: int, wearing: str) -> None:
     """How many pictures this will be, where they may be more than was thought of."""
-    if min(sources, references) > 1:
-        count = f"{sources:,} sources in the style of {references:,} references each"
-        print(f"{count}: {sources * references:,} pictures", file=sys.stderr, flush=True)
-
-
-def is_picture_name(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
-
-
-def check_form(out: Path, *, single: bool, grid: bool, full_size: bool) -> None:
-    """UserError where ``out`` does not suit what is asked for."""
-    if grid and full_size:
-        raise UserError("a grid shows squares of the model's size; leave out --grid or --full-size")
-    if grid and not is_picture_name(out):
-        raise UserError(f"a grid is one picture; name it --out {out.with_suffix('.png')}, not {out}")
-    if not single and out.suffix.lower() in Image.registered_extensions():
-        known = f"one picture can be {', '.join(SUFFIXES)}"
-        advice = "name a folder, or add --grid for one sheet" if is_picture_name(out) else known
-        raise UserError(f"the translations cannot be written as {out}; {advice}")
-
-
-def check_targets(targets: set[Path], inputs: set[Path], overwrite: bool) -> None:
-    """UserError where a picture would be lost; an input is kept even if ``overwrite``."""
-    existing = sorted(target for target in targets if target.exists())
-    taken = {path.resolve() for path in inputs}
-    if lost := [target for target in existing if target.resolve() in taken]:
-        raise UserError(f"{lost[0]} is one of the pictures to translate; choose another --out")
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{more} already there; choose another --out or add --overwrite")
-
-
-def check_sheet(out: Path, sources: int, references: int, size: int) -> None:
-    """UserError for a grid that no viewer would open."""
-    check_side(out, (references + 1) * size, (sources + 1) * size)
-    if (sources + 1) * (references + 1) * size**2 > LARGEST_SHEET:
-        raise UserError(f"a grid of {sources} × {references} pictures is too large; take fewer, or no --grid")
-
-
-def check_side(out: Path, width: int, height: int) -> None:
-    """UserError for more pixels than a file of this kind can have."""
-    kind = Image.registered_extensions()[out.suffix.lower()]
-    if max(width, height) > (most := LARGEST_SIDE.get(kind, max(width, height))):
-        raise UserError(
-            f"{kind} pictures have at most {most:,} pixels a side, {out} would be {width:,} × {height:,}; "
-            "name a .png"
-        )
-
-
-def pair_names(
-    sources: Sequence[Path], references: Sequence[Path], source: Path, reference: Path
-) -> dict[tuple[Path, Path], str]:
-    """``cat--fox`` by source and reference: no two alike, as neither part holds two dashes in a row."""
-    left, right = part_names(sources, source), part_names(references, reference)
-    return {(s, r): f"{left[s]}--{right[r]}" for s in sources for r in references}
-
-
-def part_names(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """A name for each picture, from its place under ``root``; distinct also where case does not count."""
-    names: dict[Path, str] = {}
-    taken = set[str]()
-    for path in paths:
-        parts = path.relative_to(root).with_suffix("").parts if root.is_dir() else (path.stem,)
-        joined = "-".join(piece for part in parts for piece in part.split("-") if piece)
-        plain = os.fsencode(joined)[:LONGEST_NAME].decode(errors="ignore").strip("-") or "picture"
-        name, count = plain, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{plain}-{count}"
-        taken.add(name.casefold())
-        names[path] = name
-    return names
+    if min(sources, styles) > 1:
+        count = f"{sources:,} sources in {wearing.format(styles)} each: {sources * styles:,} pictures"
+        print(count, file=sys.stderr, flush=True)
 
 
 def read(paths: Sequence[Path], size: int, skipped: dict[Path, str]) -> dict[Path, Tensor]:
@@ -171,14 +139,17 @@ def read(paths: Sequence[Path], size: int, skipped: dict[Path, str]) -> dict[Pat
 
 
 def encode_styles(
-    painter: Painter, references: Sequence[Path], skipped: dict[Path, str]
+    painter: Painter, references: Sequence[Path], domain: str | None, skipped: dict[Path, str]
 ) -> dict[Path, Tensor]:
-    """The style (S,) of each reference that can be read, in order, computed once."""
+    """The style (S,) of each reference that can be read, in order, computed once. domain: of all."""
+    names = domains_of(painter.translator, references, domain)
+    known = None if names is None else dict(zip(references, names, strict=True))
     styles: dict[Path, Tensor] = {}
     for start in range(0, len(references), painter.batch_size):
         squares = read(references[start : start + painter.batch_size], painter.image_size, skipped)
         if squares:
-            styles |= zip(squares, painter.styles(list(squares.values())), strict=True)
+            told = None if known is None else [known[path] for path in squares]
+            styles |= zip(squares, painter.styles(list(squares.values()), told), strict=True)
     return styles
 
 
@@ -221,14 +192,17 @@ def write_each(
 def write_grid(
     out: Path, pictures: Iterable[tuple[Path, Path, Tensor]], references: Sequence[Path], size: int
 ) -> int:
-    """One sheet, references in its first row, sources in its first column; how many translations it shows."""
+    """One sheet, sources in its first column; how many translations it shows.
+
+    references: for its first row, which a sheet without any has not.
+    """
     rows: dict[Path, list[Tensor]] = {}
     for source, _, pixels in pictures:
         rows.setdefault(source, [as_square(source, size)]).append(pixels)
     if rows:
         corner = torch.full((3, size, size), 255, dtype=torch.uint8)
         header = [corner, *(as_square(reference, size) for reference in references)]
-        write_picture(out, as_picture(lay_out([header, *rows.values()])))
+        write_picture(out, as_picture(lay_out([*([header] if references else []), *rows.values()])))
     return sum(len(row) - 1 for row in rows.values())
 
 

@@ -12,7 +12,7 @@ from cluit.core.images import to_bytes, to_unit
 from cluit.evaluation.features import Features
 from cluit.evaluation.reader import POSE_SPREAD, FaceReader, true_pose
 from cluit.evaluation.structure import structure_kept
-from cluit.evaluation.truth import held_out_pairs
+from cluit.evaluation.truth import held_out_pairs, species_of
 
 PAIRS = 64  # held-out portraits that are walked
 
@@ -23,12 +23,19 @@ def painted(painter: Painter, structure: Tensor, styles: Tensor) -> Tensor:
     return torch.cat([painter.paint(structure.expand(len(part), -1, -1, -1), part) for part in parts])
 
 
-def along(painter: Painter, source: Tensor, references: Sequence[Tensor], frames: int) -> Tensor:
+def along(
+    painter: Painter,
+    source: Tensor,
+    references: Sequence[Tensor],
+    frames: int,
+    domains: Sequence[str] | None = None,
+) -> Tensor:
     """uint8 (F, 3, S, S): the source in its own style, then on straight lines to each reference's.
 
-    source, references: uint8 (3, S, S). frames: of each line, as in `walk`.
+    source, references: uint8 (3, S, S). frames: of each line, as in `walk`. domains: of the source and each
+    reference, for a model that tells some apart.
     """
-    styles = painter.styles([source, *references])
+    styles = painter.styles([source, *references], domains)
     return painted(painter, painter.structures(source), walk(styles[0], *styles[1:], frames=frames))
 
 
@@ -82,17 +89,22 @@ class Judge:
         return ((poses - pose).abs() / torch.tensor(POSE_SPREAD)).mean(dim=1)
 
 
-def held_out_walks(painter: Painter, judge: Judge, frames: int) -> dict[str, dict[str, list[float]]]:
+def held_out_walks(
+    painter: Painter, judge: Judge, frames: int, domain: str | None = None
+) -> dict[str, dict[str, list[float]]]:
     """The same measures, means over PAIRS pairs of held-out portraits, each pose against the true one.
 
-    Beside them the reader's own error on the sources: what no walk can stay below.
+    Beside them the reader's own error on the sources: what no walk can stay below. domain: of all, for a
+    model that tells domains apart; without it their species.
     """
     pairs = held_out_pairs(PAIRS, painter.image_size)
     truth = true_pose(pairs.structure)
     measures: dict[str, list[dict[str, list[float]]]] = {"walk": [], "fade": []}
-    for source, reference, pose in zip(pairs.sources, pairs.references, truth, strict=True):
+    species = zip(species_of(pairs.source_style), species_of(pairs.style), strict=True)
+    for source, reference, pose, own in zip(pairs.sources, pairs.references, truth, species, strict=True):
+        told = ([domain] * 2 if domain else own) if painter.translator.domains else None
         ways = {
-            "walk": along(painter, source, [reference], frames),
+            "walk": along(painter, source, [reference], frames, told),
             "fade": fade(source, [reference], frames),
         }
         for name, pictures in ways.items():

@@ -91,10 +91,10 @@ class Items:
         with self._lock:  # map-style data sets are written for one thread: file handles, lazily read pictures
             try:
                 item = self.items[index]
-                parts: list[Any] = list(item) if isinstance(item, (tuple, list)) else [item]
-                picture, label = (*parts, None, None)[:2]
+                parts: list[Any] = [*item, None, None] if isinstance(item, (tuple, list)) else [item, None]
+                picture, label = parts[:2]
                 if isinstance(picture, Mapping):
-                    picture, label = picture.get("image"), picture.get("label", label)
+                    label, picture = picture.get("label", label), picture.get("image")
                 if isinstance(picture, Image.Image):
                     picture.load()
             except Exception as error:  # the data set's own, whatever it is
