@@ -123,7 +123,7 @@ def test_unknown_words_are_refused_with_the_nearest_known(
         ("bench", "cluit bench needs a command: step, translate, data, search; see cluit bench --help"),
         ("--foo", "unrecognized options: --foo; see cluit --help"),
         ("train x", "missing: --out RUN; see cluit train --help"),
-        ("translate", "missing: MODEL, SOURCE, REFERENCE, --out OUT; see cluit translate --help"),
+        ("translate", "missing: MODEL, SOURCE, --out OUT; see cluit translate --help"),
         ("train x y --out r", "unrecognized options: y; see cluit train --help"),
         (
             "train x --out r --steps abc",

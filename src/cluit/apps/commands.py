@@ -86,8 +86,7 @@ def translate(
         reference: A picture or a folder of them: whose style it takes on.
         out: A picture to write, or a folder for several.
         latent: Make up so many styles for each source, instead of a REFERENCE, where the model can.
-        domain: Of the references or of the made-up styles, for a model that tells domains apart; without it
-            the folders that references are in decide.
+        domain: Of references or made-up styles, for a model that tells domains apart; else folders decide.
         seed: Of the styles that are made up.
         grid: Write one picture of all sources by all references.
         full_size: Put the result back at the source's size.

@@ -59,9 +59,7 @@ def train(
         stored = run / SETTINGS
         goes_on = resume and stored.exists()
         if goes_on:
-            # An empty list of names leaves them to the data, which have filled it in the run's own settings.
-            given_anew = {name: value for name, value in named.items() if value not in ((), [])}
-            settings = resumed(read_settings(stored), given_anew)
+            settings = resumed(read_settings(stored), named)
         else:
             settings = layered(named, machine_recipe(named.get("device", "auto")))
         device = pick_device(settings.run.device)
