@@ -129,6 +129,11 @@ def test_classes_that_do_not_go_together_are_one_sentence(animals: Path, tmp_pat
         opened("starganv2", animals, domains=("cat", "dog"))
     with pytest.raises(UserError, match="clusters must be at least the number of classes, which is 3"):
         opened("tunit", animals, labelled=0.5, clusters=2)
+    flat = draw(tmp_path / "flat", {".": 8})
+    with pytest.raises(UserError, match=r"held-out pictures need a class .* of the names cat, dog, fox"):
+        opened("starganv2", animals, held_out=str(flat))
+    cats = opened("starganv2", animals, held_out=str(draw(tmp_path / "cats", {"cat": 8})))
+    of_class(cats.held_out, ["cat", "dog", "fox"])
     strangers = draw(tmp_path / "strangers", {"cat": 4, "pig": 4})
     with pytest.raises(UserError, match="the classes pig, which are not among cat, dog, fox"):
         opened("starganv2", animals, held_out=str(strangers))

@@ -14,7 +14,7 @@ from cluit.core.config import MethodConfig
 from cluit.core.errors import UserError
 from cluit.data.dataset import Items, MapStyle, Pictures, as_dataset
 from cluit.data.folder import ImageFolder
-from cluit.data.labels import Labelled, class_labels, listed
+from cluit.data.labels import Labelled, Labels, class_labels, listed
 from cluit.data.portraits import Portraits
 
 PORTRAITS = "portraits"
@@ -136,9 +136,15 @@ def labelled(pictures: ImageFolder | Portraits | Items, settings: Settings) -> t
 
 def like(whole: Share | Labelled, others: ImageFolder | Portraits) -> Share | Labelled:
     """Other pictures, `Labelled` by the same numbers where ``whole`` is. UserError for classes beside its."""
-    if isinstance(whole, Labelled):
-        return Labelled(others, class_labels(others).among(whole.labels.classes))
-    return Share(others, range(len(others)))
+    if not isinstance(whole, Labelled):
+        return Share(others, range(len(others)))
+    if "" in others.classes:
+        raise UserError(
+            "held-out pictures need a class where the method is told classes; put them all into subfolders "
+            f"of the names {listed(whole.labels.classes)}"
+        )
+    labels = Labels(tuple(others.classes), torch.tensor(others.labels))
+    return Labelled(others, labels.among(whole.labels.classes))
 
 
 def require_members(train: Labelled, classes: Sequence[str]) -> None:
