@@ -19,7 +19,7 @@ from cluit.apps.compare_cost import parameters
 from cluit.apps.compare_entry import colour_distance, entry, reasons
 from cluit.apps.compare_page import ONE_SEED, RULE, markdown
 from cluit.apps.compare_plan import Row, plan, scored_on
-from cluit.apps.compare_table import scores_table, standing, summaries
+from cluit.apps.compare_table import COARSE, by_class, class_tables, scores_table, standing, summaries
 from cluit.apps.planned import Outcome, Planned
 from cluit.apps.scorer import Scorer, Unchanged
 from cluit.apps.settings import TrainSettings
@@ -443,3 +443,18 @@ def test_parameters_are_counted_once_and_without_the_lagging_judge(tmp_path: Pat
 def test_several_seeds_are_told_by_another_rule(done: tuple[Path, Any]) -> None:
     assert RULE in markdown({**done[1], "seeds": [0, 1]})
     assert ONE_SEED not in markdown({**done[1], "seeds": [0, 1]})
+
+
+def test_on_coarse_labels_the_page_tells_which_species_outputs_show(tmp_path: Path) -> None:
+    coarse = {"cat": "pet", "dog": "pet", "fox": "wild", "rabbit": "wild", "mouse": "small", "pig": "small"}
+    for name, split in (("train", "train"), ("test", "test")):
+        write_folder(tmp_path / name, 60, 32, split=split, coarse=coarse)
+    asked = {**ASKED, "methods": ["cluit"], "test": tmp_path / "test", "limit": 20}
+    compare(tmp_path / "train", out=tmp_path / "out", **asked, **TINY)
+    kept = json.loads((tmp_path / "out" / TRIVIAL).read_text())["scores"]
+    shares = by_class(kept["true translation"])
+    assert shares["species:told_apart"] == {"pet": 1, "small": 1, "wild": 1}
+    assert set(by_class(kept["source"])["species:reference"].values()) == {0}
+    row = {"row": "true translation", "state": "trained", "classes": shares, "runs": []}
+    titles = [table.header[0] for table in class_tables({"rows": [row]}, coarse=True)]
+    assert titles == list(COARSE.values())

@@ -22,7 +22,7 @@ from cluit.core.images import as_picture
 from cluit.data import folder as folder_module
 from cluit.data.factors import SPECIES
 from cluit.data.folder import ImageFolder
-from cluit.data.portrait_folder import write_folder
+from cluit.data.portrait_folder import ARGUMENTS, write_folder
 from cluit.evaluation.oracle import Oracle, save_oracle
 from cluit.evaluation.protocol import Pairs
 from cluit.methods.cluit.networks import CluitTranslator
@@ -33,9 +33,10 @@ ANSWERS = ["model", "source", "reference", "recoloured source", "average"]
 
 @pytest.fixture(scope="session")
 def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty cats and dogs in two subfolders, with a table of their factors."""
+    """Thirty cats and dogs in two subfolders, with a table of their factors, but not known as portraits."""
     folder = tmp_path_factory.mktemp("animals") / "test"
     write_folder(folder, 30, 32, split="test", species_weights={"cat": 1, "dog": 1})
+    (folder / ARGUMENTS).unlink()
     return folder
 
 
@@ -217,6 +218,18 @@ def test_portraits_and_their_folder_score_alike(run: Run, tmp_path: Path) -> Non
     for answer in ANSWERS:
         # the folder is in another order, and networks round by who else is in a batch: a level here and there
         assert same(drawn["scores"][answer]["networks"], written["scores"][answer]["networks"], 1e-4)
+
+
+def test_a_folder_of_portraits_is_scored_against_its_true_translations(run: Run, tmp_path: Path) -> None:
+    coarse = {"cat": "pet", "dog": "pet"}
+    write_folder(tmp_path / "known", 30, 32, split="test", coarse=coarse)
+    scores = run(tmp_path / "known", "truth")["scores"]
+    assert list(scores) == [*ANSWERS, "true translation"]
+    assert scores["true translation"]["truth"]["mae"] == 0
+    assert scores["true translation"]["species"]["coarse"]["pet"]["reference"] == 1
+    assert scores["source"]["species"]["coarse"]["pet"]["reference"] == 0
+    (tmp_path / "known" / ARGUMENTS).unlink()
+    assert run(tmp_path / "known", "plain")["scores"]["model"]["truth"] is None
 
 
 def test_attributes_come_from_a_table_or_are_known_of_portraits(

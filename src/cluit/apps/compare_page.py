@@ -102,8 +102,16 @@ def parts(record: Mapping[str, Any]) -> list[Part]:
         pose = scores_table(record, tuple(OF_REFERENCE + name for name in POSES))
         note = "Correlation of the output's pose with the reference's, which a translation keeps near 0."
         found.append(Part("Whose pose the output has", [pose], [note]))
-    if tables := class_tables(record):
+    if tables := class_tables(record, coarse=False):
         found.append(Part("By the reference's class", tables))
+    if tables := class_tables(record, coarse=True):
+        note = (
+            "Shares of outputs that show, as the judge of portraits reads them, the reference's species, "
+            "another of its label, or one of another label; sources of the reference's own label are left "
+            "out. Told apart: of those that show a species of the label, the share that shows the "
+            "reference's, as a mean over its species: 0.5 by chance between two."
+        )
+        found.append(Part("Which species of a coarse label", tables, [note]))
     note = (
         "A row counts as trained where its training stayed finite, its outputs beat the trivial answers in "
         "colour and differ by source and by reference (`apps/compare_entry.py` has the figures); others have "

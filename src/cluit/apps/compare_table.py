@@ -18,6 +18,13 @@ DISTANCES = {
     "kernel": "kernel × 1000 ({})",
 }
 """Of each feature network, and what a table calls them; the second only where there is no first."""
+COARSE = {
+    "reference": "the reference's species",
+    "sibling": "another species of its label",
+    "other": "a species of another label",
+    "told_apart": "told apart",
+}
+"""Shares of `species_confusion`, where several species have one label, and what a table calls them."""
 LOWER = (*DISTANCES, "mae", "mae_face", "mae_background")
 HIGHER = ("accuracy", "ssim_face", "species", *POSES)
 """Scores with a best row; of the others neither end is good by itself."""
@@ -42,11 +49,16 @@ def figures(record: Record) -> dict[str, float]:
 
 
 def by_class(record: Record) -> dict[str, dict[str, float]]:
-    """The same for the scores that each class has: ``accuracy``, and ``frechet:network``."""
+    """The same for the scores that each class has: ``accuracy``, ``frechet:network``, ``species:share``."""
     found = {f"frechet:{name}": dict(one["class_frechet"]) for name, one in record["networks"].items()}
     if record["oracle"] is not None:
         shares = record["oracle"]["each"].items()
         found["accuracy"] = {name: share for name, share in shares if share is not None}
+    coarse = (record.get("species") or {}).get("coarse", {})
+    for share in COARSE:
+        found[f"species:{share}"] = {
+            label: one[share] for label, one in coarse.items() if one[share] is not None
+        }
     return {name: values for name, values in found.items() if values}
 
 
@@ -189,15 +201,17 @@ def decimals(name: str) -> int:
     return 2 if name.partition(":")[0] in LOWER else 3
 
 
-def class_tables(record: Mapping[str, Any]) -> list[Table]:
-    """Of each score that classes have: rows by classes."""
+def class_tables(record: Mapping[str, Any], *, coarse: bool) -> list[Table]:
+    """Of each score that classes have: rows by classes. coarse: of `COARSE` shares, or of all others."""
     tables = []
     for score in dict.fromkeys(score for row in record["rows"] for score in row["classes"]):
+        if score.startswith("species:") != coarse:
+            continue
         having = [row for row in record["rows"] if score in row["classes"]]
         classes = list(dict.fromkeys(name for row in having for name in row["classes"][score]))
-        digits = 3 if score == "accuracy" else 2
-        name, _, network = score.partition(":")
-        title = f"{DISTANCES[name].format(network)} by class" if network else f"{name} by class"
+        name, _, of = score.partition(":")
+        digits = 2 if name in DISTANCES else 3
+        title = COARSE[of] if coarse else f"{DISTANCES[name].format(of) if of else name} by class"
         lines = [
             [standing(row), *(number(row["classes"][score].get(one), digits) for one in classes)]
             for row in having

@@ -19,7 +19,7 @@ from cluit.apps import evaluate_page, failures, report
 from cluit.apps.crew import crew
 from cluit.apps.domains import require_domains
 from cluit.apps.evaluation_set import EvaluationSet, Known, needs_table
-from cluit.apps.examination import ORACLE, Examination, Job
+from cluit.apps.examination import ORACLE, Examination, Job, reader_of
 from cluit.apps.gallery import free_folder, progress
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
@@ -73,7 +73,7 @@ def evaluate(
         None if oracle is None else str(oracle), trivial, device, precision, batch_size,
     )  # fmt: skip
     examiner, clock = job.examiner(), Clock()
-    opened = job.open(examiner.translator.image_size)
+    opened = job.open(examiner.translator.image_size, as_files=attributes is not None)
     require_domains(examiner.translator, opened[0])
     if attributes is not None and not needs_table(opened[0], examiner.oracle):
         raise UserError(
@@ -84,7 +84,8 @@ def evaluate(
         sets, digests = decode_all(opened, place, clock)
         known = EvaluationSet.of(opened, examiner.oracle, None if attributes is None else Path(attributes))
         chosen = choose(known.names, pairs, each, seed, limit)
-        examiner = replace(examiner, sets=[one or own for one, own in zip(sets, opened, strict=True)])
+        shown = [one or own for one, own in zip(sets, opened, strict=True)]
+        examiner = replace(examiner, sets=shown, reader=reader_of(shown))
         work = Examination(examiner, known, *chosen.numbers(known.names), seed)
         making = partial(job.examiner, sets)
         with crew(examiner, making, workers) as ask, bar(len(work.sources)) as advance:
@@ -102,8 +103,8 @@ def evaluate(
             "notes": [*known.notes, *rare_classes(work), *small_sets(work), *no_kernel(work)],
             "timings": timings(clock, time.perf_counter() - began, examiner.device),
         }
-        shown = failures.Shown(work, found.table.styles[work.references])
-        write(folder, record, chosen, shown, found.tallies[MODEL])
+        worst = failures.Shown(work, found.table.styles[work.references])
+        write(folder, record, chosen, worst, found.tallies[MODEL])
     print(f"page: {(folder / PAGE).resolve()}")
     return record
 

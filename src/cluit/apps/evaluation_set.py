@@ -12,6 +12,7 @@ from cluit.core.errors import UserError
 from cluit.data.attributes import attribute_labels, portrait_attributes
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labels, class_labels
+from cluit.data.portrait_folder import portraits_of
 from cluit.data.portraits import Portraits
 from cluit.evaluation.oracle import Oracle
 
@@ -20,11 +21,16 @@ PORTRAITS_COUNT = 1000  # of the test split
 Known = ImageFolder | Portraits
 
 
-def open_pictures(place: str, size: int) -> Known:
-    """A folder, of which memory keeps nothing; or the word ``portraits``: a thousand of the test split."""
+def open_pictures(place: str, size: int, *, as_files: bool = False) -> Known:
+    """A folder, of which memory keeps nothing; or the word ``portraits``: a thousand of the test split.
+
+    A folder that `cluit data portraits` wrote at this size is portraits too, whose every factor is known,
+    unless ``as_files``.
+    """
     if place == PORTRAITS:
         return Portraits(PORTRAITS_COUNT, size, split="test")
-    return ImageFolder(place, size, cache_bytes=0)
+    folder = ImageFolder(place, size, cache_bytes=0)
+    return folder if as_files else portraits_of(folder) or folder
 
 
 @dataclass(frozen=True)

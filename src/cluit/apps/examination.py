@@ -18,7 +18,6 @@ from torch import Tensor
 from cluit.apps.api import load
 from cluit.apps.crew import Ask
 from cluit.apps.evaluation_set import EvaluationSet, Known, open_pictures
-from cluit.apps.pictures import PORTRAITS
 from cluit.core.errors import UserError
 from cluit.data.portraits import Portraits
 from cluit.evaluation.cache import cache_file, cached_rows, writing_rows
@@ -50,9 +49,14 @@ class Job:
     precision: str
     batch_size: int
 
-    def open(self, size: int) -> list[Known]:
-        """The test pictures and, where distances are to others, those real ones."""
-        return [open_pictures(place, size) for place in (self.data, self.real) if place is not None]
+    @property
+    def places(self) -> list[str]:
+        """Of the test pictures and, where distances are to others, of those real ones."""
+        return [self.data] if self.real is None else [self.data, self.real]
+
+    def open(self, size: int, *, as_files: bool = False) -> list[Known]:
+        """What is in these places, see `open_pictures`."""
+        return [open_pictures(place, size, as_files=as_files) for place in self.places]
 
     def examiner(self, pixels: Sequence[Pixels | None] = ()) -> Examiner:
         """pixels: of these sets, None for portraits, which every process draws for itself.
@@ -64,11 +68,19 @@ class Job:
         networks = [open_network(name, oracle, painter.device) for name in self.features]
         if len({network.name for network in networks}) < len(networks):
             raise UserError("two feature networks have one name; name each once, or rename a file")
-        sets = [open_pictures(PORTRAITS, painter.image_size) if one is None else one for one in pixels]
+        sets = [
+            open_pictures(place, painter.image_size) if one is None else one
+            for place, one in zip(self.places, pixels, strict=False)
+        ]
         return Examiner(
             painter.translator, sets, networks, oracle, painter.dtype, self.batch_size, self.trivial,
-            FaceReader.load() if self.data == PORTRAITS else None,
+            reader_of(sets),
         )  # fmt: skip
+
+
+def reader_of(sets: Sequence[object]) -> FaceReader | None:
+    """The judge of portraits, where the test pictures, the first of the sets, are such."""
+    return FaceReader.load() if sets and isinstance(sets[0], Portraits) else None
 
 
 def open_network(name: str, oracle: Oracle | None, device: torch.device) -> Features:
@@ -250,14 +262,16 @@ class Examination:
         """All that one answer comes to, as JSON values."""
         test, wanted = self.examiner.sets[0], self.known.wanted
         marks = None if wanted is None else tally.marks(wanted, self.references)
-        truth = None
+        truth = species = None
         if isinstance(test, Portraits):
             truth = tally.truth_scores(test, self.sources, self.references)
+            species = tally.species(test, self.sources, self.references)
         names = [network.name for network in self.examiner.networks]
         return {
             **tally.scores(real, names, self.classes, self.blocks),
             "oracle": None if marks is None else marks.record(),
             "truth": truth,
+            "species": species,
         }
 
 

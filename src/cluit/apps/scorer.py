@@ -15,7 +15,7 @@ from cluit.apps.api import load
 from cluit.apps.crew import crew
 from cluit.apps.evaluate import bar, choose, rare_classes, small_sets
 from cluit.apps.evaluation_set import EvaluationSet, open_pictures
-from cluit.apps.examination import Examination, open_network
+from cluit.apps.examination import Examination, open_network, reader_of
 from cluit.apps.retrieval import open_baseline
 from cluit.apps.settings import Settings
 from cluit.core.files import atomic_file
@@ -26,7 +26,6 @@ from cluit.evaluation.cache import content
 from cluit.evaluation.clock import Clock
 from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.oracle import load_oracle
-from cluit.evaluation.reader import FaceReader
 from cluit.evaluation.tally import Tally
 from cluit.evaluation.truth import pose_correlations
 
@@ -82,7 +81,7 @@ class Scorer:
         self.examiner = Examiner(
             Unchanged(settings.config.image_size).to(device), [pictures], networks, judge,
             pick_precision(settings.run.precision, device), BATCH, False,
-            FaceReader.load() if isinstance(pictures, Portraits) else None,
+            reader_of([pictures]),
         )  # fmt: skip
         self.digest = content(pictures)
         known = EvaluationSet.of([pictures], judge, None)

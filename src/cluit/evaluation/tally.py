@@ -9,6 +9,7 @@ from torch import Tensor
 from cluit.data.labels import Labels
 from cluit.data.portraits import Portraits
 from cluit.evaluation.clock import Clock
+from cluit.evaluation.confusion import labels_of_species, species_confusion
 from cluit.evaluation.crowd import Crowd, distances
 from cluit.evaluation.diversity import mean_pairwise_distance
 from cluit.evaluation.examiner import Judged
@@ -114,6 +115,16 @@ class Tally:
             return None
         firsts, seconds = sources.repeat_interleave(references.shape[1]), references.flatten()
         return summary(truth, portraits.structure[firsts], portraits.style[firsts], portraits.style[seconds])
+
+    def species(self, portraits: Portraits, sources: Tensor, references: Tensor) -> dict[str, Any] | None:
+        """On portraits, which species the outputs show: see `species_confusion`. Arguments as above."""
+        if (truth := self.truth) is None:
+            return None
+        firsts, seconds = sources.repeat_interleave(references.shape[1]), references.flatten()
+        species = portraits.style.species
+        return species_confusion(
+            truth.species, species[seconds], species[firsts], labels_of_species(portraits)
+        )
 
     def pose_errors(self, portraits: Portraits, sources: Tensor) -> Tensor | None:
         """(P, E): root mean square over the five parts of the pose of how far what the reader sees is from
