@@ -127,8 +127,8 @@ def test_every_page_has_a_twin_with_settings_versions_and_timings(pages: dict[st
     twin = json.loads(pages[name].with_suffix(".json").read_text())
     assert {"settings", "versions", "written", "machine"} <= twin.keys()
     assert twin.get("seconds") or twin["timings"]
-    # A search and a walk draw nothing by chance.
-    assert name in ("search", "interpolation") or "seed" in twin["settings"]
+    # A search, a walk and a list of clusters draw nothing by chance.
+    assert name in ("clusters", "search", "interpolation") or "seed" in twin["settings"]
 
 
 def test_a_page_cannot_fetch_even_what_it_names(browser: Browser, tmp_path: Path) -> None:
