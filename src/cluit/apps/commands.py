@@ -35,6 +35,7 @@ def train(
 
     Args:
         data: A folder of pictures, nested or flat, or the word portraits: drawn animals. --resume knows it.
+            Subfolders are the classes of a method that has to be told some, such as starganv2.
         out: A new or empty folder for settings, log, grids, checkpoints and models; a run's, with --resume.
         resume: Go on where the run stopped, bit for bit.
         config: YAML lines such as style_weight: 3.

@@ -26,7 +26,8 @@ class ImageFolder:
     ``[i]`` is uint8 (3, size, size); ``batch(indices)`` is uint8 (N, 3, size, size). Both are thread-safe.
 
     paths, labels: one of each per picture. A label indexes ``classes``, the sorted names of the first-level
-        subfolders; pictures in ``root`` itself belong to the class named "". Labels are for evaluation only.
+        subfolders; pictures in ``root`` itself belong to the class named "". Labels are for
+        evaluation, and for methods that have to be told classes.
     skipped: the files and folders that were passed over, with the reason.
 
     At the start only headers are read. A file whose body turns out to be damaged when it is first decoded

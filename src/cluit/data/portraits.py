@@ -23,7 +23,7 @@ class Portraits(Dataset[Tensor]):
     """``count`` portraits as a map-style data set: ``[i]`` is uint8 (3, size, size).
 
     A picture is drawn when it is first asked for. Its labels, factors and true translations serve
-    evaluation; training sees only the pictures.
+    evaluation; training sees only the pictures, and the species where its method has to be told classes.
     """
 
     def __init__(
