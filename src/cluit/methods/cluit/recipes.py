@@ -58,6 +58,9 @@ def small() -> dict[str, Any]:
       flipped and turned. Without, a code told the reference's scale (correlation 0.9), and outputs took it.
     - Noise of 0.1 on the way back of the cycle, so that faint dots cannot carry the source's pose. (What it
       does by itself was not measured.)
+
+    Entry check of a comparison (`apps/compare_entry.py`): finite to the end, nearer to the reference's
+    colours than source and average are, outputs that differ by source and by reference.
     """
     return {
         "image_size": 32,

@@ -48,6 +48,9 @@ def small() -> dict[str, Any]:
       to the same features of a picture has gradients as much larger where there are fewer pixels.
     - A reconstruction of 5: a mean over pixels pulls weakly beside two critics, and has to make up in so few
       steps what it has millions of pictures for in the paper.
+
+    Entry check of a comparison (`apps/compare_entry.py`): finite to the end, nearer to the reference's
+    colours than source and average are, outputs that differ by source and by reference.
     """
     return {
         **paper(),

@@ -60,6 +60,9 @@ def small() -> dict[str, Any]:
       steps in which to learn to keep its source.
     - An average of decay 0.99: with 0.999 it would be of half the joint steps.
     - 512 keys, which 16 batches fill.
+
+    Entry check of a comparison (`apps/compare_entry.py`): finite to the end, nearer to the reference's
+    colours than source and average are, outputs that differ by source and by reference.
     """
     return {
         "image_size": 32,
