@@ -46,8 +46,8 @@ def small() -> dict[str, Any]:
     """Drawn portraits, or pictures as simple, at 32 px on a CPU: about 2,500 steps.
 
     After 465 of them outputs had their reference's colours and species (83%) and their source's place, but
-    hardly its scale, tilt and turn yet (docs/comparison.md). Departures from the published setting, and why; values
-    are inferred where no run is named:
+    hardly its scale, tilt and turn yet (docs/comparison.md). Departures from the published setting, and why;
+    values are inferred where no run is named:
 
     - 32 px, width 16: those of the other methods' small recipes, for steps of about a second on two cores.
     - 32 pictures a step: with the published 16, of 6 species each comes less than twice among the references.
