@@ -458,3 +458,27 @@ def test_on_coarse_labels_the_page_tells_which_species_outputs_show(tmp_path: Pa
     row = {"row": "true translation", "state": "trained", "classes": shares, "runs": []}
     titles = [table.header[0] for table in class_tables({"rows": [row]}, coarse=True)]
     assert titles == list(COARSE.values())
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "told"),
+    [
+        ("classes", "flat", "put every test picture into a subfolder"),
+        ("flat", "classes", "has to be told the class of pictures"),
+        ("classes", "others", "not fox, mouse"),
+    ],
+)
+def test_classes_that_are_missing_are_missed_before_anything_is_trained(
+    tmp_path: Path, train: str, test: str, told: str
+) -> None:
+    write_folder(tmp_path / "classes", 24, 32, species_weights={"cat": 1, "dog": 1})
+    write_folder(tmp_path / "others", 24, 32, split="test", species_weights={"fox": 1, "mouse": 1})
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i, path in enumerate(sorted((tmp_path / "classes").rglob("*.png"))):
+        shutil.copy(path, flat / f"{i}.png")
+    asked = {**ASKED, "methods": ["cluit", "starganv2"], "test": tmp_path / test}
+    few = {name: value for name, value in TINY.items() if name in get_type_hints(TrainSettings)}
+    with pytest.raises(UserError, match=told):
+        compare(tmp_path / train, out=tmp_path / "out", **asked, **few)
+    assert not (tmp_path / "out").exists()

@@ -253,7 +253,7 @@ def test_portraits_are_of_their_species(made: Made, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     every = made(SPECIES)
     record = search(every, "portraits", out=tmp_path / "search", k=2, count=24, features="random")
-    assert 0 <= record["scores"]["another_pose"]["style codes"]["style_over_pose"] <= 1
+    assert 0 <= record["scores"]["another_pose"]["style codes (class told)"]["style_over_pose"] <= 1
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         as_picture(torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)).save(tmp_path / name / "a.png")
@@ -301,3 +301,12 @@ def test_classes_that_are_no_domains_are_refused_before_the_work(
         with pytest.raises(UserError, match="the domains cat, dog, not "):
             evaluate(model, data, out=tmp_path / "out", features=["random"], each=2)
     assert not (tmp_path / "out").exists()
+
+
+def test_domains_may_be_called_by_a_number(made: Made) -> None:
+    painter = load(made(("0", "1")), device="cpu", precision="float32")
+    assert painter.domains == ("0", "1")
+    picture = np.zeros((32, 32, 3), np.uint8)
+    assert torch.equal(painter.styles([picture], domain=1), painter.styles([picture], domain="1"))
+    with pytest.raises(UserError, match="not an empty name"):
+        painter.styles([picture], domain="")

@@ -168,6 +168,8 @@ def test_a_resumed_run_keeps_its_settings_but_those_that_may_change() -> None:
         resumed(stored, {"style_weight": 4})
     with pytest.raises(UserError, match="recipe small and cannot go on with recipe paper"):
         resumed(stored, {"recipe": "paper"})
+    with pytest.raises(UserError, match="method cluit and cannot go on with method tunit"):
+        resumed(stored, {"method": "tunit"})
 
 
 def test_held_out_pictures_may_have_moved_but_not_come_or_gone() -> None:

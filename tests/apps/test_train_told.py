@@ -1,6 +1,7 @@
 """Training of a method that is told classes, through the door of `cluit train`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from torch import Tensor
 from traces import logged, remembered
 
+from cluit.apps.api import save
 from cluit.apps.train import train
 from cluit.core.errors import UserError
 from cluit.core.types import Batch, Descend, Metrics
@@ -123,3 +125,25 @@ def test_an_odd_batch_is_refused_with_no_trace(animals: Path, tmp_path: Path) ->
         train(animals, out=tmp_path / "run", **{**STARGAN, "batch_size": 6})
     assert not (tmp_path / "run" / "settings.yaml").exists()
     train(animals, out=tmp_path / "run", **{**STARGAN, "steps": 1})
+
+
+def test_weights_of_another_method_are_refused_by_its_name(
+    straight: Path, animals: Path, tmp_path: Path
+) -> None:
+    for model in (straight, straight / "model"):
+        with pytest.raises(UserError, match="is a model of the method starganv2, not swapae; add --method"):
+            train(animals, out=tmp_path / "run", method="swapae", init_from=model, **TINY)
+
+
+def test_the_first_line_names_the_classes_of_pictures_that_are_told(
+    animals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {**TINY, "method": "tunit", "clusters": 2, "warmup_steps": 1, "labelled": 0.001, "steps": 1}
+    train(animals, out=tmp_path / "run", **few)
+    first = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"told the class of 1: (cat|dog) ", first), first
+
+
+def test_a_model_is_not_saved_over_that_of_a_run(straight: Path) -> None:
+    with pytest.raises(UserError, match="is a run, which keeps its own models"):
+        save(straight, straight / "model", overwrite=True)

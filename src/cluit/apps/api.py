@@ -81,8 +81,9 @@ def save(model: str | Path, out: str | Path, *, half: bool = False, overwrite: b
     overwritten, and where it is a run: a copy there would for ever stand for the run.
     """
     folder = Path(out).expanduser()
-    if any((folder / name).exists() for name in (SETTINGS, "checkpoints")):
-        raise UserError(f"{folder} is a run, which keeps its own models; choose another folder")
+    own = folder.parent if folder.name in ("model", "best") else folder
+    if any((place / name).exists() for place in (folder, own) for name in (SETTINGS, "checkpoints")):
+        raise UserError(f"{own} is a run, which keeps its own models; choose another folder")
     if any((folder / name).exists() for name in (weights.CARD, weights.WEIGHTS)) and not overwrite:
         raise UserError(f"{folder} already holds a model; choose another folder or add --overwrite")
     translator, card = weights.load(model_folder(model), CONFIGS)
@@ -110,6 +111,7 @@ class Painter:
         self.card = dict(card or {})
         self.batch_size = batch_size
         self.image_size = translator.image_size
+        self.domains = translator.domains
 
     @overload
     def translate(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -117,7 +119,7 @@ class Painter:
         source: Picture,
         reference: Picture,
         full_size: bool = False,
-        domain: str | Sequence[str] | None = None,
+        domain: str | int | Sequence[str] | None = None,
     ) -> Image.Image: ...
 
     @overload
@@ -126,7 +128,7 @@ class Painter:
         source: Sequence[Picture],
         reference: Picture | Sequence[Picture],
         full_size: bool = False,
-        domain: str | Sequence[str] | None = None,
+        domain: str | int | Sequence[str] | None = None,
     ) -> list[Image.Image]: ...
 
     @overload
@@ -135,7 +137,7 @@ class Painter:
         source: Picture,
         reference: Sequence[Picture],
         full_size: bool = False,
-        domain: str | Sequence[str] | None = None,
+        domain: str | int | Sequence[str] | None = None,
     ) -> list[Image.Image]: ...
 
     def translate(
@@ -143,7 +145,7 @@ class Painter:
         source: Picture | Sequence[Picture],
         reference: Picture | Sequence[Picture],
         full_size: bool = False,
-        domain: str | Sequence[str] | None = None,
+        domain: str | int | Sequence[str] | None = None,
     ) -> Image.Image | list[Image.Image]:
         """``source`` repainted in the style of ``reference``.
 
@@ -160,7 +162,7 @@ class Painter:
         sources: Sequence[Picture],
         references: Sequence[Picture],
         full_size: bool,
-        domain: str | Sequence[str] | None,
+        domain: str | int | Sequence[str] | None,
     ) -> list[Image.Image]:
         """One list of translations; the only picture on a side meets all of the other and is encoded once."""
         if not sources or not references:
@@ -187,7 +189,7 @@ class Painter:
         return results
 
     def styles(
-        self, references: Picture | Sequence[Picture], domain: str | Sequence[str] | None = None
+        self, references: Picture | Sequence[Picture], domain: str | int | Sequence[str] | None = None
     ) -> Tensor:
         """(N, S): what each reference, one or several, gives to a translation.
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from cluit.apps import compare_page, report
 from cluit.apps.compare_cost import ROUNDS, costs, speed
 from cluit.apps.compare_entry import entry
-from cluit.apps.compare_plan import Row, plan, scored_on
+from cluit.apps.compare_plan import Row, plan, require_told, scored_on
 from cluit.apps.compare_table import TRAINED, by_class, figures, summaries
 from cluit.apps.evaluate import no_kernel, oracle_record, plain
 from cluit.apps.examination import ORACLE
@@ -60,6 +60,7 @@ def compare(
         place, first.settings, oracle=None if oracle is None else Path(oracle), features=networks,
         each=each, seed=first.seed, limit=limit,
     )  # fmt: skip
+    require_told(runs, scorer.pictures)
     trivial = trivial_answers(folder, scorer, console)
     outcomes = train_and_score(runs, [row.title for row in rows], lambda run: scored(run, scorer), console)
     asked = {

@@ -8,11 +8,14 @@ from typing import Any
 
 import yaml
 
-from cluit.apps.pictures import PORTRAITS, require_others
+from cluit.apps.domains import require_domains
+from cluit.apps.pictures import PORTRAITS, open_data, require_others
 from cluit.apps.planned import Planned
 from cluit.apps.settings import Settings, layered, listed
 from cluit.apps.train import absolute, machine_recipe, require_apart
 from cluit.core.errors import UserError
+from cluit.data.folder import ImageFolder
+from cluit.data.portraits import Portraits
 from cluit.methods import CONFIGS
 
 ALIKE = ("data", "held_out", "fit", "count", "image_size", "seed", "device")
@@ -105,6 +108,14 @@ def plan(
         few, many = min(sizes), max(sizes)
         raise UserError(f"the recipes draw at {few} and at {many} px; give one --image-size for all")
     return rows, runs
+
+
+def require_told(runs: Sequence[Planned], test: ImageFolder | Portraits) -> None:
+    """UserError where a method has to be told classes which the training or the test pictures lack."""
+    for run in runs:
+        if run.seed == runs[0].seed and run.settings.config.labelled_share:
+            told = open_data(run.settings.run.data, run.settings).config
+            require_domains(getattr(told, "domains", ()), test)
 
 
 def settings_of(row: Row, pictures: int | None, named: Mapping[str, Any]) -> Settings:

@@ -10,7 +10,7 @@ from cluit.data.portraits import Portraits
 
 
 def domains_of(
-    translator: Translator, pictures: Sequence[object], named: str | Sequence[str] | None = None
+    translator: Translator, pictures: Sequence[object], named: str | int | Sequence[str] | None = None
 ) -> list[str] | None:
     """The domain of each picture by name, None where the model tells none apart.
 
@@ -32,7 +32,8 @@ def domains_of(
                 "references in subfolders of these names"
             )
     else:
-        names = [named] * len(pictures) if isinstance(named, str) else list(named)
+        # classes of a data set in Python may be numbers, whose names are their digits
+        names = [str(named)] * len(pictures) if isinstance(named, str | int) else list(map(str, named))
         if len(names) != len(pictures):
             raise UserError(
                 f"{len(names)} domains for {len(pictures)} pictures; name one of all, or one of each"
@@ -49,11 +50,15 @@ def folder_domain(picture: object, domains: Sequence[str]) -> str | None:
     return next((folder.name for folder in above if folder.name in domains), None)
 
 
-def require_domains(translator: Translator, pictures: ImageFolder | Portraits) -> None:
-    """UserError where a model that tells domains apart does not know the classes of these pictures."""
-    if translator.domains and "" in pictures.classes:
+def require_domains(domains: Sequence[str], pictures: ImageFolder | Portraits) -> None:
+    """UserError where a model that tells these domains apart does not know the classes of the pictures."""
+    known = ", ".join(domains)
+    if domains and "" in pictures.classes:
         raise UserError(
-            f"this model tells domains apart ({', '.join(translator.domains)}): put every test picture into "
-            "a subfolder of one of these names"
+            f"this model tells domains apart ({known}): put every test picture into a subfolder of one of "
+            "these names"
         )
-    translator.domain_numbers(pictures.classes)
+    if domains and (strange := sorted(set(pictures.classes) - set(domains))):
+        raise UserError(
+            f"the model knows the domains {known}, not {', '.join(strange)}; take test pictures of those"
+        )

@@ -76,7 +76,9 @@ class Compared:
             return vectors_of(network, pixels, painter.device)
 
         others: dict[str, Represent] = {"raw pixels": raw_pixels, f"{network.name} features": seen}
-        self.ways = {CODES: styles, **others}
+        told = painter.translator.domains and domain is None  # the very class that precision is taken by
+        codes_of = f"{CODES} (class told)" if told else CODES
+        self.ways = {codes_of: styles, **others}
         row = {name: number for number, name in enumerate(names)}
         numbers, parts = list[int](), {name: list[Tensor]() for name in others}
         for readable, pixels in gallery.batches(gallery.sample(MOST), "comparing with baselines"):
@@ -84,7 +86,7 @@ class Compared:
             for name, way in others.items():
                 parts[name].append(way(pixels, ()))
         self.numbers, self.labels = numbers, gallery.labels[numbers]
-        self.vectors = {CODES: codes[[row[gallery.names[i]] for i in numbers]]}
+        self.vectors = {codes_of: codes[[row[gallery.names[i]] for i in numbers]]}
         self.vectors |= {name: torch.cat(some) for name, some in parts.items()}
 
 

@@ -74,17 +74,17 @@ class Scorer:
         UserError for pictures or networks that are not there or do not go together.
         """
         device = pick_device(settings.run.device)
-        pictures, judge = open_pictures(place, settings.config.image_size), None
+        self.pictures, judge = open_pictures(place, settings.config.image_size), None
         if oracle is not None:
             judge = load_oracle(oracle).to(device)
         networks = [open_network(name, judge, device) for name in features] or [open_baseline(None, device)]
         self.examiner = Examiner(
-            Unchanged(settings.config.image_size).to(device), [pictures], networks, judge,
+            Unchanged(settings.config.image_size).to(device), [self.pictures], networks, judge,
             pick_precision(settings.run.precision, device), BATCH, False,
-            reader_of([pictures]),
+            reader_of([self.pictures]),
         )  # fmt: skip
-        self.digest = content(pictures)
-        known = EvaluationSet.of([pictures], judge, None)
+        self.digest = content(self.pictures)
+        known = EvaluationSet.of([self.pictures], judge, None)
         each = min(each, len(set(known.names)) - 1)
         pairs = choose(known.names, None, each, seed, limit)
         self.work = Examination(self.examiner, known, *pairs.numbers(known.names), seed)

@@ -161,15 +161,20 @@ def built(kind: type[T], values: Mapping[str, Any]) -> T:
 def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     """A run's own settings with what may change. UserError that names the first that may not, both values."""
     before = checked(stored)
-    after = checked({**stored, "minutes": None, **given})
     kept = before.flat()
-    for name, value in after.flat().items():
-        moved = name in CHANGEABLE and not (name == "held_out" and None in (value, kept[name]))
-        if value != kept[name] and not moved:
-            raise UserError(
-                f"the run was begun with {name} {kept[name]} and cannot go on with {name} {value}; "
-                "leave it out, or begin another run in another folder"
-            )
+
+    def refuse_changed(values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            moved = name in CHANGEABLE and not (name == "held_out" and None in (value, kept[name]))
+            if value != kept[name] and not moved:
+                raise UserError(
+                    f"the run was begun with {name} {kept[name]} and cannot go on with {name} {value}; "
+                    "leave it out, or begin another run in another folder"
+                )
+
+    refuse_changed({"method": given.get("method", kept["method"])})  # first, as settings are a method's
+    after = checked({**stored, "minutes": None, **given})
+    refuse_changed(after.flat())
     if given.get("precision") == "auto":
         after = checked({**after.flat(), "precision": before.run.precision})
     return after

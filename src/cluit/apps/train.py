@@ -140,6 +140,11 @@ def begin_with(job: Job, model: str) -> None:
     folder = Path(model)
     path = latest_checkpoint(folder) if (folder / "checkpoints").is_dir() else None
     translator, card = weights.load(model_folder(model), CONFIGS)
+    if card["method"] != job.settings.run.method:
+        raise UserError(
+            f"{model} is a model of the method {card['method']}, not {job.settings.run.method}; add --method "
+            f"{card['method']}, or name another model"
+        )
     try:
         if path is None:
             job.method.translator.load_state_dict(translator.state_dict())
@@ -157,6 +162,7 @@ def shape_settings(own: Any, other: Mapping[str, Any]) -> Iterator[str]:
     """Of the settings in which ``other`` differs, those that give the networks another shape."""
     shapes = shapes_of(own)
     for name, value in other.items():
+        value = tuple(value) if isinstance(value, list) else value  # JSON has no other
         if value != getattr(own, name, value) and shapes_of(replace(own, **{name: value})) != shapes:
             yield f"{name} {value} (here {getattr(own, name)})"
 
@@ -189,15 +195,16 @@ def announce(
         else f"{counted(of.minutes, 'minute')} from step {start}",
     ]
     if isinstance(data.train, Labelled):
-        told = int((data.train.values != UNTOLD).sum())
-        parts.append(f"told the class of {told}: {listed(data.classes)}")
+        told = data.train.values[data.train.values != UNTOLD]
+        names = [data.classes[label] for label in told.unique()]
+        parts.append(f"told the class of {len(told)}: {listed(names)}")
     if start == 0 and of.init_from is not None:
         parts.append(f"from the weights of {of.init_from}")
     console.print(" · ".join(parts))
     if count := len(data.skipped):
         console.print(f"{counted(count, 'file')} skipped, see {run / 'skipped.txt'}")
     if device.type == "cpu" and (of.recipe or "").startswith("paper"):
-        console.print("the paper's setting takes weeks on a CPU; --recipe small or small-64 takes hours")
+        console.print("the paper's setting takes weeks on a CPU; --recipe small takes hours")
 
 
 def counted(number: float, thing: str) -> str:

@@ -68,8 +68,9 @@ class Translator(nn.Module, ABC):
             return None
         if strange := sorted(set(names) - set(self.domains)):
             raise UserError(
-                f"the model knows the domains {', '.join(self.domains)}, not {', '.join(strange)}; "
-                "name one that it knows, or keep its pictures in subfolders of these names"
+                f"the model knows the domains {', '.join(self.domains)}, not "
+                f"{', '.join(name or 'an empty name' for name in strange)}; name one that it knows, or keep "
+                "its pictures in subfolders of these names"
             )
         return torch.tensor([self.domains.index(name) for name in names])
 
