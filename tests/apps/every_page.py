@@ -23,14 +23,15 @@ from cluit.apps import (
     stylemap,
 )
 from cluit.apps.ablation_runs import plan
-from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.ablation_table import QUALITY, TRUTH, summaries
 from cluit.apps.api import load
 from cluit.apps.evaluate import evaluate
 from cluit.apps.gallery import open_gallery
 from cluit.apps.interpolate import interpolate
+from cluit.apps.monitor import POSE
 from cluit.apps.planned import Outcome
 from cluit.apps.run_page import CHARTS, write_run_page
+from cluit.apps.scorer import OF_REFERENCE
 from cluit.apps.search import search
 from cluit.apps.settings import layered
 from cluit.apps.truths import COLUMNS
@@ -193,7 +194,7 @@ def write_run(run: Path) -> None:
 def write_ablation(folder: Path) -> None:
     """A sweep whose last run failed."""
     rows, runs = plan("weights", "portraits", folder, 1, {})
-    names = (*QUALITY[:1], *QUALITY[2:], *TRUTH, *POSES, *(OF_REFERENCE + name for name in POSES))
+    names = (*QUALITY[:1], *QUALITY[2:], *TRUTH, *POSE, *(OF_REFERENCE + name for name in POSE))
     outcomes = [Outcome(run, dict.fromkeys(names, 0.5 + run.row)) for run in runs[:-1]]
     outcomes.append(Outcome(runs[-1], {}, f"{runs[-1].folder} is full; free some space"))
     record = {
@@ -222,7 +223,7 @@ def write_comparison(folder: Path) -> None:
     scores: dict[str, Any] = {
         "networks": dict.fromkeys(("efficientnet-lite0", "oracle:resnet18-width16"), of_network),
         "oracle": share, "structure_kept": 0.5, "truth": dict.fromkeys(COLUMNS, 0.5),
-        "reference_pose": dict.fromkeys(POSES, 0.1),
+        "reference_pose": dict.fromkeys(POSE, 0.1),
     }  # fmt: skip
     trivial = {name: {**scores, "truth": {"mae_background": 10.0}} for name in ("source", "average")}
     entries = [{"source_effect": effect, "reference_effect": 0.9} for effect in (0.6, 0.6, 0.6, 0.0)]

@@ -9,7 +9,6 @@ from PIL import Image
 
 from cluit.apps import report
 from cluit.apps.ablation_runs import SWEPT
-from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.ablation_table import (
     QUALITY,
     RULE,
@@ -20,8 +19,10 @@ from cluit.apps.ablation_table import (
     means,
 )
 from cluit.apps.charts import Points, curves
+from cluit.apps.monitor import POSE
 from cluit.apps.planned import Outcome
 from cluit.apps.report import Html
+from cluit.apps.scorer import OF_REFERENCE
 from cluit.apps.tables import Part, Table, require_replaceable
 from cluit.apps.truths import NOTE
 from cluit.core.files import atomic_file
@@ -57,7 +58,7 @@ def parts(record: Mapping[str, Any]) -> list[Part]:
     found = [Part("Quality", compared(record, QUALITY), notes)]
     if columns(record, TRUTH):
         found.append(Part("Against the true translation", compared(record, TRUTH), [NOTE]))
-        sources, references = POSES, [OF_REFERENCE + name for name in POSES]
+        sources, references = POSE, [OF_REFERENCE + name for name in POSE]
         tables = [
             *compared(record, sources, "the source's pose"),
             *compared(record, references, "the reference's pose"),

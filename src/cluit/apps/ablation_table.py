@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluit.apps.ablation_runs import Row
-from cluit.apps.ablation_scores import OF_REFERENCE, POSES
+from cluit.apps.monitor import POSE
 from cluit.apps.planned import Outcome
+from cluit.apps.scorer import OF_REFERENCE
 from cluit.apps.tables import Table, comparison, mean_cell
 from cluit.apps.truths import COLUMNS
 
@@ -61,7 +62,7 @@ def columns(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, str]:
         "accuracy": f"accuracy ({record['oracle']})",
         "structure_kept": "structure kept",
         **COLUMNS,
-        **{OF_REFERENCE + name: name for name in POSES},
+        **{OF_REFERENCE + name: name for name in POSE},
     }
     had = {name for row in record["rows"] for name in row["scores"]}
     return {name: titles[name] for name in wanted if name in had}

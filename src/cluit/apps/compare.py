@@ -60,7 +60,7 @@ def compare(
         place, first.settings, oracle=None if oracle is None else Path(oracle), features=networks,
         each=each, seed=first.seed, limit=limit,
     )  # fmt: skip
-    require_told(runs, scorer.pictures)
+    require_told(runs, scorer.examiner.sets[0].classes)
     trivial = trivial_answers(folder, scorer, console)
     outcomes = train_and_score(runs, [row.title for row in rows], lambda run: scored(run, scorer), console)
     asked = {

@@ -8,12 +8,13 @@ from typing import Any
 from PIL import Image
 
 from cluit.apps import report
-from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.charts import COLOURS, bars, curves
 from cluit.apps.compare_table import DISTANCES, class_tables, columns, number, scores_table
 from cluit.apps.evaluate_page import share
+from cluit.apps.monitor import POSE
 from cluit.apps.planned import Outcome
 from cluit.apps.report import Html
+from cluit.apps.scorer import OF_REFERENCE
 from cluit.apps.tables import Part, Table, require_replaceable
 from cluit.apps.translate import write_picture
 from cluit.apps.truths import COLUMNS, NOTE
@@ -99,7 +100,7 @@ def parts(record: Mapping[str, Any]) -> list[Part]:
     found = [Part("Quality", [scores_table(record, QUALITY)], notes)]
     if columns(record, tuple(COLUMNS)):
         found.append(Part("Against the true translation", [scores_table(record, tuple(COLUMNS))], [NOTE]))
-        pose = scores_table(record, tuple(OF_REFERENCE + name for name in POSES))
+        pose = scores_table(record, tuple(OF_REFERENCE + name for name in POSE))
         note = "Correlation of the output's pose with the reference's, which a translation keeps near 0."
         found.append(Part("Whose pose the output has", [pose], [note]))
     if tables := class_tables(record, coarse=False):

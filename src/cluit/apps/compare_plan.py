@@ -14,8 +14,6 @@ from cluit.apps.planned import Planned
 from cluit.apps.settings import Settings, layered, listed
 from cluit.apps.train import absolute, machine_recipe, require_apart
 from cluit.core.errors import UserError
-from cluit.data.folder import ImageFolder
-from cluit.data.portraits import Portraits
 from cluit.methods import CONFIGS
 
 ALIKE = ("data", "held_out", "fit", "count", "image_size", "seed", "device")
@@ -110,12 +108,13 @@ def plan(
     return rows, runs
 
 
-def require_told(runs: Sequence[Planned], test: ImageFolder | Portraits) -> None:
-    """UserError where a method has to be told classes which the training or the test pictures lack."""
+def require_told(runs: Sequence[Planned], classes: Sequence[str]) -> None:
+    """UserError where a method has to be told classes which the training pictures lack, or does not know
+    those of the test pictures, ``classes``. What is trained already is not asked."""
     for run in runs:
-        if run.seed == runs[0].seed and run.settings.config.labelled_share:
+        if run.seed == runs[0].seed and run.settings.config.labelled_share and not run.finished:
             told = open_data(run.settings.run.data, run.settings).config
-            require_domains(getattr(told, "domains", ()), test)
+            require_domains(getattr(told, "domains", ()), classes)
 
 
 def settings_of(row: Row, pictures: int | None, named: Mapping[str, Any]) -> Settings:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cluit.apps.ablation_scores import OF_REFERENCE, POSES
 from cluit.apps.compare_entry import reasons
 from cluit.apps.compare_plan import Row
 from cluit.apps.evaluate_page import called
+from cluit.apps.monitor import POSE
 from cluit.apps.planned import Outcome
-from cluit.apps.scorer import Record
+from cluit.apps.scorer import OF_REFERENCE, Record, known_scores
 from cluit.apps.tables import Table, comparison, mean_cell
 from cluit.apps.truths import COLUMNS
 
@@ -26,26 +26,20 @@ COARSE = {
 }
 """Shares of `species_confusion`, where several species have one label, and what a table calls them."""
 LOWER = (*DISTANCES, "mae", "mae_face", "mae_background")
-HIGHER = ("accuracy", "ssim_face", "species", *POSES)
+HIGHER = ("accuracy", "ssim_face", "species", *POSE)
 """Scores with a best row; of the others neither end is good by itself."""
 TRAINED, NOT_TRAINED, FAILED = "trained", "not trained", "failed"
 
 
 def figures(record: Record) -> dict[str, float]:
     """The scores of one answer that tables show, by name; of a network as ``score:network``."""
-    flat, oracle, truth = dict[str, float](), record["oracle"], record["truth"] or {}
+    flat = dict[str, float]()
     for network, one in record["networks"].items():
         name = "frechet" if one["mean_class_frechet"] is None else "mean_class_frechet"
         flat[f"{name}:{network}"] = one[name]
         if one["kernel"] is not None:
             flat[f"kernel:{network}"] = 1000 * one["kernel"]
-    return {
-        **flat,
-        **({} if oracle is None else {"accuracy": oracle["accuracy"]}),
-        "structure_kept": record["structure_kept"],
-        **{name: truth[name] for name in COLUMNS if name in truth},
-        **{OF_REFERENCE + name: value for name, value in record["reference_pose"].items()},
-    }
+    return {**flat, **known_scores(record)}
 
 
 def by_class(record: Record) -> dict[str, dict[str, float]]:
@@ -148,7 +142,7 @@ def columns(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, str]:
         "accuracy": f"accuracy ({(record['oracle'] or {}).get('name')})",
         "structure_kept": "structure kept",
         **COLUMNS,
-        **{OF_REFERENCE + name: f"the reference's {name}" for name in POSES},
+        **{OF_REFERENCE + name: f"the reference's {name}" for name in POSE},
     }
     answers = [*record["rows"], *record["trivial"].values()]
     found = {}

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluit.core.errors import UserError
-from cluit.core.types import Translator
-from cluit.data.folder import ImageFolder
-from cluit.data.portraits import Portraits
+from cluit.core.types import Translator, require_known
 
 
 def domains_of(
@@ -50,15 +48,13 @@ def folder_domain(picture: object, domains: Sequence[str]) -> str | None:
     return next((folder.name for folder in above if folder.name in domains), None)
 
 
-def require_domains(domains: Sequence[str], pictures: ImageFolder | Portraits) -> None:
-    """UserError where a model that tells these domains apart does not know the classes of the pictures."""
-    known = ", ".join(domains)
-    if domains and "" in pictures.classes:
+def require_domains(domains: Sequence[str], classes: Sequence[str]) -> None:
+    """UserError where a model that tells these domains apart does not know the classes of test pictures."""
+    if not domains:
+        return
+    if "" in classes:
         raise UserError(
-            f"this model tells domains apart ({known}): put every test picture into a subfolder of one of "
-            "these names"
+            f"this model tells domains apart ({', '.join(domains)}): put every test picture into a subfolder "
+            "of one of these names"
         )
-    if domains and (strange := sorted(set(pictures.classes) - set(domains))):
-        raise UserError(
-            f"the model knows the domains {known}, not {', '.join(strange)}; take test pictures of those"
-        )
+    require_known(domains, classes)

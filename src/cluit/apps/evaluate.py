@@ -74,7 +74,7 @@ def evaluate(
     )  # fmt: skip
     examiner, clock = job.examiner(), Clock()
     opened = job.open(examiner.translator.image_size, as_files=attributes is not None)
-    require_domains(examiner.translator.domains, opened[0])
+    require_domains(examiner.translator.domains, opened[0].classes)
     if attributes is not None and not needs_table(opened[0], examiner.oracle):
         raise UserError(
             "--attributes is for an oracle of attributes and a folder of pictures; leave it out, or add "

@@ -15,6 +15,7 @@ from cluit.core.errors import UserError
 from cluit.data.dataset import Items, MapStyle, Pictures, as_dataset
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labelled, Labels, class_labels, listed
+from cluit.data.portrait_folder import file_names
 from cluit.data.portraits import Portraits
 
 PORTRAITS = "portraits"
@@ -172,7 +173,7 @@ def names_of(pictures: ImageFolder | Portraits) -> list[str]:
     """Of a folder's pictures their places in it, of portraits what `cluit data portraits` calls them."""
     if isinstance(pictures, ImageFolder):
         return [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
-    return [f"{pictures.classes[label]}/{i:06d}.png" for i, label in enumerate(pictures.labels)]
+    return file_names(pictures)
 
 
 def shuffled(count: int, purpose: str = "held out") -> list[int]:

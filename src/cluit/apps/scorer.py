@@ -18,6 +18,7 @@ from cluit.apps.evaluation_set import EvaluationSet, open_pictures
 from cluit.apps.examination import Examination, open_network, reader_of
 from cluit.apps.retrieval import open_baseline
 from cluit.apps.settings import Settings
+from cluit.apps.truths import COLUMNS
 from cluit.core.files import atomic_file
 from cluit.core.machine import pick_device, pick_precision
 from cluit.core.types import Translator
@@ -30,6 +31,8 @@ from cluit.evaluation.tally import Tally
 from cluit.evaluation.truth import pose_correlations
 
 BATCH = 64  # pictures painted together
+
+OF_REFERENCE = "reference_"  # before the name of a pose: how far the output follows the reference's
 
 Record = dict[str, Any]
 """Of one answer what `Examination.scores` gives, with its ``reference_pose``; as JSON values."""
@@ -74,17 +77,17 @@ class Scorer:
         UserError for pictures or networks that are not there or do not go together.
         """
         device = pick_device(settings.run.device)
-        self.pictures, judge = open_pictures(place, settings.config.image_size), None
+        pictures, judge = open_pictures(place, settings.config.image_size), None
         if oracle is not None:
             judge = load_oracle(oracle).to(device)
         networks = [open_network(name, judge, device) for name in features] or [open_baseline(None, device)]
         self.examiner = Examiner(
-            Unchanged(settings.config.image_size).to(device), [self.pictures], networks, judge,
+            Unchanged(settings.config.image_size).to(device), [pictures], networks, judge,
             pick_precision(settings.run.precision, device), BATCH, False,
-            reader_of([self.pictures]),
+            reader_of([pictures]),
         )  # fmt: skip
-        self.digest = content(self.pictures)
-        known = EvaluationSet.of([self.pictures], judge, None)
+        self.digest = content(pictures)
+        known = EvaluationSet.of([pictures], judge, None)
         each = min(each, len(set(known.names)) - 1)
         pairs = choose(known.names, None, each, seed, limit)
         self.work = Examination(self.examiner, known, *pairs.numbers(known.names), seed)
@@ -152,6 +155,17 @@ class Scorer:
         other = labels.values[references] != labels.values[sources][:, None]
         column = other.byte().argmax(dim=1)  # the first that differs, or the first of all
         return sources, references[torch.arange(len(rows)), column]
+
+
+def known_scores(record: Record) -> dict[str, float]:
+    """Those of one answer that hang on no feature network, by the names that tables have for them."""
+    oracle, truth = record["oracle"], record["truth"] or {}
+    return {
+        **({} if oracle is None else {"accuracy": oracle["accuracy"]}),
+        "structure_kept": record["structure_kept"],
+        **{name: truth[name] for name in COLUMNS if name in truth},
+        **{OF_REFERENCE + name: value for name, value in record["reference_pose"].items()},
+    }
 
 
 def kept(path: Path, question: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

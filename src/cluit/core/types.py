@@ -66,13 +66,18 @@ class Translator(nn.Module, ABC):
         """Places (N,) of ``names`` in ``domains``, None where there are none. UserError for a strange one."""
         if not self.domains:
             return None
-        if strange := sorted(set(names) - set(self.domains)):
-            raise UserError(
-                f"the model knows the domains {', '.join(self.domains)}, not "
-                f"{', '.join(name or 'an empty name' for name in strange)}; name one that it knows, or keep "
-                "its pictures in subfolders of these names"
-            )
+        require_known(self.domains, names)
         return torch.tensor([self.domains.index(name) for name in names])
+
+
+def require_known(domains: Sequence[str], names: Sequence[str]) -> None:
+    """UserError where some of ``names`` are none of a model's ``domains``."""
+    if strange := sorted(set(names) - set(domains)):
+        raise UserError(
+            f"the model knows the domains {', '.join(domains)}, not "
+            f"{', '.join(name or 'an empty name' for name in strange)}; name one that it knows, or keep "
+            "its pictures in subfolders of these names"
+        )
 
 
 @runtime_checkable
