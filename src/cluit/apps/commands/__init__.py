@@ -1,0 +1,45 @@
+"""What can be asked for: a table of plain functions, whose parameters are the flags.
+
+torch is imported only once a command runs, so that help and refusals come at once.
+"""
+
+from collections.abc import Mapping
+
+from cluit.apps.commands.exploring import clusters, interpolate, search, style_map
+from cluit.apps.commands.making import data_portraits, data_reader
+from cluit.apps.commands.measuring import evaluate, oracle
+from cluit.apps.commands.sharing import save
+from cluit.apps.commands.timing import bench_data, bench_search, bench_step, bench_translate
+from cluit.apps.commands.training import ablate, compare, demo, methods, train
+from cluit.apps.commands.translating import translate
+from cluit.apps.flags import Command, Group
+
+COMMANDS: Mapping[str, Command | Group] = {
+    "train": train,
+    "translate": translate,
+    "evaluate": evaluate,
+    "oracle": oracle,
+    "search": search,
+    "interpolate": interpolate,
+    "map": style_map,
+    "clusters": clusters,
+    "ablate": ablate,
+    "compare": compare,
+    "methods": methods,
+    "save": save,
+    "data": {"portraits": data_portraits, "reader": data_reader},
+    "bench": {
+        "step": bench_step,
+        "translate": bench_translate,
+        "data": bench_data,
+        "search": bench_search,
+    },
+    "demo": demo,
+}
+SUMMARIES = {
+    "": "Repaint any picture in the style of any other, learned from a folder of unlabelled pictures: "
+    "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
+    "`cluit --version` says which release this is.",
+    "data": "Make data sets: portraits, and the judge that reads them.",
+    "bench": "Measure speed and memory: step, translate, data, search.",
+}

@@ -1,0 +1,54 @@
+"""Make data sets, and the judge that reads portraits."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+def data_portraits(
+    out: Annotated[Path, Positional, arg(metavar="OUT")],
+    *,
+    count: int = 1000,
+    size: int = 64,
+    seed: int = 0,
+    split: str = "train",
+    rare_poses: float = 0.0,
+    hidden: float = 0.0,
+    species_weights: dict[str, float] = {},  # noqa: B006 (never changed)
+    coarse: dict[str, str] = {},  # noqa: B006
+) -> None:
+    """Draw portraits into an ordinary folder, with a table of their factors.
+
+    Args:
+        out: A new folder.
+        count: How many.
+        size: Side of the pictures: 32, 64, 128 or 256.
+        seed: Of the factors.
+        split: Two splits of one seed have no picture in common.
+        rare_poses: Share of extreme poses.
+        hidden: Share of partly hidden faces.
+        species_weights: How often species come, e.g. cat 3 dog 1 and no other; by default all equally often.
+        coarse: Other names for the subfolders of species, e.g. cat wild fox wild.
+    """
+    from cluit.apps.portraits import draw_folder
+
+    draw_folder(
+        out, count=count, size=size, seed=seed, split=split, rare_poses=rare_poses, hidden=hidden,
+        species_weights=species_weights, coarse=coarse,
+    )  # fmt: skip
+
+
+def data_reader(
+    out: Annotated[Path, Positional, arg(metavar="OUT")], *, steps: int = 1600, seed: int = 0
+) -> None:
+    """Train the judge of portraits anew: what reads species and pose from a picture.
+
+    Args:
+        out: A file to write, *.safetensors; the judge in use is cluit/assets/reader.safetensors.
+        steps: Of training, each on freshly drawn portraits.
+        seed: Of the training.
+    """
+    from cluit.apps.portraits import make_reader
+
+    make_reader(out, steps, seed)

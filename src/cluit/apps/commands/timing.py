@@ -1,0 +1,98 @@
+"""Measure speed and memory."""
+
+from cluit.apps.commands.types import Device
+
+
+def bench_step(
+    *,
+    method: tuple[str, ...] = ("cluit",),
+    image_size: int = 64,
+    width: int = 32,
+    batch_size: int = 32,
+    rounds: int = 8,
+    device: Device = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Time a training step in each precision and memory format.
+
+    Args:
+        method: Which, one or several; they take turns round by round.
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        batch_size: Pictures per step.
+        rounds: Timed of each, two steps a round.
+        device: Where.
+        slow: Time bfloat16 even where this machine only imitates it.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_step
+
+    bench_step(
+        method=method, image_size=image_size, width=width, batch_size=batch_size, rounds=rounds,
+        device=device, slow=slow, json=json,
+    )  # fmt: skip
+
+
+def bench_translate(
+    *,
+    method: tuple[str, ...] = ("cluit",),
+    image_size: int = 64,
+    width: int = 32,
+    rounds: int = 8,
+    device: Device = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Time a translation in each precision and memory format.
+
+    Args:
+        method: Which, one or several; they take turns round by round.
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        rounds: Translations timed of each.
+        device: Where.
+        slow: Time bfloat16 even where this machine only imitates it.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_translate
+
+    bench_translate(
+        method=method, image_size=image_size, width=width, rounds=rounds, device=device, slow=slow, json=json
+    )
+
+
+def bench_data(
+    *,
+    image_size: int = 64,
+    batch_size: int = 32,
+    pictures: int = 512,
+    device: Device = "auto",
+    json: bool = False,
+) -> None:
+    """Time the loading of pictures beside the step that waits for them.
+
+    Args:
+        image_size: Side of the pictures.
+        batch_size: Pictures per step.
+        pictures: How many to load.
+        device: Where the step runs.
+        json: Print JSON instead of a table.
+    """
+    from cluit.apps.bench import bench_data
+
+    bench_data(image_size=image_size, batch_size=batch_size, pictures=pictures, device=device, json=json)
+
+
+def bench_search(*, codes: int = 1_000_000, dim: int = 128, queries: int = 1000, json: bool = False) -> None:
+    """Time an approximate index of style codes beside exact search; needs the extra search.
+
+    Args:
+        codes: How many, made up.
+        dim: Numbers in each.
+        queries: To time.
+        json: Print JSON instead of lines.
+    """
+    from cluit.apps.bench_search import bench_search
+
+    bench_search(codes=codes, dim=dim, queries=queries, json=json)
