@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cluit.analysis.extras import needs
+from cluit.core.extras import needs
 
 
 class Assignment(NamedTuple):

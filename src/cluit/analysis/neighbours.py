@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cluit.analysis.extras import needs
 from cluit.core.errors import UserError
+from cluit.core.extras import needs
 
 QUERIES = 256  # looked for together
 ROUNDING = 1e-6  # of one cosine computed in two ways

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cluit.analysis.extras import needs
 from cluit.core.errors import UserError
+from cluit.core.extras import needs
 
 By = Literal["tsne", "umap"]
 FEWEST = 5

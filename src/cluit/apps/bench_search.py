@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cluit.analysis.extras import needs
 from cluit.analysis.neighbours import nearest, recall
 from cluit.apps.search import linked
 from cluit.core.errors import UserError
+from cluit.core.extras import needs
 from cluit.core.machine import describe, peak_memory
 from cluit.evaluation.clock import Clock
 

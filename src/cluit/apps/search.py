@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cluit.analysis.extras import needs
 from cluit.analysis.neighbours import ApproximateIndex, nearest, recall, require_count
 from cluit.apps import report, retrieval
 from cluit.apps.api import Painter, load
@@ -20,6 +19,7 @@ from cluit.apps.squares import as_square
 from cluit.apps.thumbnails import sheet
 from cluit.apps.translate import write_picture
 from cluit.core.errors import UserError
+from cluit.core.extras import needs
 from cluit.core.machine import describe
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits

@@ -1,4 +1,4 @@
-"""Libraries that only some analyses need: imported when they are wanted, missed in one sentence."""
+"""Libraries that only some commands need: imported when they are wanted, missed in one sentence."""
 
 import importlib
 from typing import Any
