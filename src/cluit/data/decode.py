@@ -55,7 +55,7 @@ def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
 def check_header(path: Path) -> None:
     """BadPictureError where the header alone shows that the file is unusable. Decodes nothing."""
     with _reading(path) as file:
-        _header(file, path)
+        read_header(file, path)
 
 
 def open_picture(path: str | Path, side: int | None = None) -> Image.Image:
@@ -67,7 +67,12 @@ def open_picture(path: str | Path, side: int | None = None) -> Image.Image:
     path = Path(path)
     with _reading(path) as file:
         data = file.read()
-    image = _header(io.BytesIO(data), path)
+    return picture_of(data, path, side)
+
+
+def picture_of(data: bytes, path: Path, side: int | None = None) -> Image.Image:
+    """As ``open_picture``, of a file's bytes; ``path`` is what the file is called in errors."""
+    image = read_header(io.BytesIO(data), path)
     if not _is_whole(data, image.format):
         raise BadPictureError(path, "truncated: the file stops before its picture does")
     try:
@@ -124,8 +129,9 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
         raise BadPictureError(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def _header(file: BinaryIO, path: Path) -> ImageFile:
-    """The picture of ``file``, not yet decoded, once its header shows nothing against it."""
+def read_header(file: BinaryIO, path: Path) -> ImageFile:
+    """The picture of ``file``, called ``path``, not yet decoded. BadPictureError where its header shows that
+    it is unusable."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if size == 0:
