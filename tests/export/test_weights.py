@@ -1,8 +1,10 @@
 """A saved model is the model, and nothing else passes for one."""
 
+import io
 import json
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ class ToyTranslator(Translator):
 
 CONFIGS: dict[str, type] = {"toy": ToyConfig}
 CARD = {"method": "toy", "config": {"width": 6, "sides": [1, 1]}, "step": 12}
+COUNT = "norm.num_batches_tracked"
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 8 * 8).view(2, 3, 8, 8)
 
 
@@ -157,6 +160,8 @@ def test_a_disk_that_refuses_leaves_the_old_model(
         (write(".json", b"[" * 100_000), "not readable as JSON"),
         (write(".json", b"[1]"), "no format_version"),
         (change_card(format_version="1"), "no format_version"),
+        (change_card(format_version=True), "no format_version"),
+        (change_card(format_version=0), "no format_version"),
         (change_card(format_version=2), "newer than this cluit knows"),
         (change_card(method="tunit"), "unknown method 'tunit'; known are: toy"),
         (change_card(method=["toy"]), "unknown method"),
@@ -175,6 +180,15 @@ def test_a_disk_that_refuses_leaves_the_old_model(
         (change_weights(lambda w: w["style.bias"].fill_(float("nan"))), r"style\.bias in .* is not finite"),
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].long()})), "is of type int64"),
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].bool()})), "is of type bool"),
+        (
+            change_weights(lambda w: w.update({"style.bias": w["style.bias"].cfloat()})),
+            "is of type complex64",
+        ),
+        (
+            change_weights(lambda w: w.update({COUNT: w[COUNT].cfloat()})),
+            "num_batches_tracked in .* is of type complex64",
+        ),
+        (change_weights(lambda w: w.update({COUNT: w[COUNT].float()})), "is of type float32"),
         (truncate, "not a whole safetensors file"),
         (write(".safetensors", b""), "not a whole safetensors file"),
         (write(".safetensors", b"\xff" * 100), "not a whole safetensors file"),
@@ -207,15 +221,44 @@ def test_a_path_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         load(tmp_path / "absent", CONFIGS)
 
 
-@pytest.mark.parametrize("dump", [pickle.dumps, "torch"])
-def test_a_pickle_with_a_friendly_name_is_refused_and_not_executed(folder: Path, dump: Any) -> None:
-    if dump == "torch":
-        torch.save(Trap(folder / "executed"), folder / "model.safetensors")
-    else:
-        (folder / "model.safetensors").write_bytes(dump(Trap(folder / "executed")))
-    with pytest.raises(UserError, match="not a whole safetensors file"):
-        load(folder, CONFIGS)
+def old_torch(trap: Trap) -> bytes:
+    """As torch.save wrote it before its files were zip archives."""
+    file = io.BytesIO()
+    torch.save(trap, file, _use_new_zipfile_serialization=False)
+    return file.getvalue()
+
+
+def new_torch(trap: Trap) -> bytes:
+    file = io.BytesIO()
+    torch.save(trap, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("dump", [pickle.dumps, old_torch, new_torch])
+def test_a_pickle_with_a_friendly_name_is_refused_and_not_executed(
+    folder: Path, dump: Callable[[Trap], bytes]
+) -> None:
+    data = dump(Trap(folder / "executed"))
+    for name, sentence in (
+        ("model.safetensors", "is a pickle by another name, which cluit never opens"),
+        ("model.json", "not readable as JSON"),
+    ):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(data)
+        with pytest.raises(UserError, match=sentence) as raised:
+            load(folder, CONFIGS)
+        assert "\n" not in str(raised.value)
+        (folder / name).write_bytes(whole)
     assert not (folder / "executed").exists()
+    pickle.loads(data) if dump is pickle.dumps else torch.load(io.BytesIO(data), weights_only=False)
+    assert (folder / "executed").exists(), "the trap does not work"
+
+
+def test_a_folder_of_pickles_alone_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "executed")))
+    with pytest.raises(UserError, match=r"is not a model.*pytorch_model\.bin: cluit never opens pickles"):
+        load(tmp_path, CONFIGS)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_config_may_gain_settings_and_old_models_still_load(folder: Path) -> None:

@@ -4,7 +4,7 @@ Reading either executes nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from torch import Tensor
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.release import release
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+"""Endings of files that others keep weights in. Opening a pickle can run whatever its writer put there."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Format:
         if not path.is_file() or not (folder / self.weights).is_file():
             raise UserError(
                 f"{folder} is not {self}: it must be a folder with {self.weights} and {self.card}"
+                f"{beside_pickles(folder)}"
             )
         try:
             card = json.loads(path.read_text(encoding="utf-8"))
@@ -79,7 +83,7 @@ class Format:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not readable as JSON; save the {self.kind} again") from error
         number = card.get("format_version") if isinstance(card, dict) else None
-        if not isinstance(number, int):
+        if type(number) is not int or number < 1:  # true is an int too
             raise UserError(f"{path} does not describe {self} of cluit: it has no format_version")
         if number > self.version:
             raise UserError(
@@ -104,6 +108,11 @@ class Format:
                 refuse_unusable(path, weights, network)
                 return weights
         except (OSError, SafetensorError) as error:
+            if is_pickle(path):
+                raise UserError(
+                    f"{path} is a pickle by another name, which cluit never opens, as that can run code; "
+                    f"take the {self.kind} from somebody who gives it as safetensors"
+                ) from error
             raise UserError(f"{path} is not a whole safetensors file ({error}); download it again") from error
         raise UserError(
             f"{path} does not fit its {self.card}: {differences(found, shapes)}; save the {self.kind} again"
@@ -114,6 +123,26 @@ def stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """As safetensors wants it: on the CPU, contiguous, sharing memory with nothing."""
     tensor = tensor.detach().cpu()
     return tensor.to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous().clone()
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether the file begins as what torch.save or pickle writes; nothing in it is looked at further."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == b"PK\3\4" or (start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"))
+
+
+def beside_pickles(folder: Path) -> str:
+    """How a sentence on what ``folder`` lacks goes on where it holds pickles; nothing otherwise."""
+    return about_pickles(path.name for path in folder.glob("*"))
+
+
+def about_pickles(names: Iterable[str]) -> str:
+    """The same of a list of files."""
+    pickles = sorted(name for name in names if name.lower().endswith(PICKLES))
+    if not pickles:
+        return ""
+    return f" ({', '.join(pickles[:3])}: cluit never opens pickles, as that can run code)"
 
 
 def differences(found: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size]) -> str:
@@ -130,9 +159,10 @@ def differences(found: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size
 
 
 def refuse_unusable(path: Path, weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> None:
-    """UserError for whole numbers where others belong, and for what is not finite."""
+    """UserError for numbers of another kind than belong there, and for what is not finite."""
     for name, tensor in weights.items():
-        if tensor.is_floating_point() != network[name].is_floating_point():
+        both_real = tensor.is_floating_point() and network[name].is_floating_point()
+        if not both_real and tensor.dtype != network[name].dtype:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise UserError(f"{name} in {path} is of type {kind}; save the {path.stem} again")
         if not torch.isfinite(tensor.float()).all():
