@@ -6,8 +6,9 @@ torch is imported only once a command runs, so that help and refusals come at on
 from collections.abc import Mapping
 
 from cluit.apps.commands.exploring import clusters, interpolate, search, style_map
-from cluit.apps.commands.making import data_portraits, data_reader
+from cluit.apps.commands.making import data_portraits, data_prepare, data_reader, data_shards
 from cluit.apps.commands.measuring import evaluate, oracle
+from cluit.apps.commands.serving import app
 from cluit.apps.commands.sharing import save
 from cluit.apps.commands.timing import bench_data, bench_search, bench_step, bench_translate
 from cluit.apps.commands.training import ablate, compare, demo, methods, train
@@ -17,6 +18,7 @@ from cluit.apps.flags import Command, Group
 COMMANDS: Mapping[str, Command | Group] = {
     "train": train,
     "translate": translate,
+    "app": app,
     "evaluate": evaluate,
     "oracle": oracle,
     "search": search,
@@ -27,7 +29,12 @@ COMMANDS: Mapping[str, Command | Group] = {
     "compare": compare,
     "methods": methods,
     "save": save,
-    "data": {"portraits": data_portraits, "reader": data_reader},
+    "data": {
+        "portraits": data_portraits,
+        "prepare": data_prepare,
+        "shards": data_shards,
+        "reader": data_reader,
+    },
     "bench": {
         "step": bench_step,
         "translate": bench_translate,
@@ -40,6 +47,6 @@ SUMMARIES = {
     "": "Repaint any picture in the style of any other, learned from a folder of unlabelled pictures: "
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
-    "data": "Make data sets: portraits, and the judge that reads them.",
+    "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
     "bench": "Measure speed and memory: step, translate, data, search.",
 }

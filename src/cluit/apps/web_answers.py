@@ -1,0 +1,169 @@
+"""The page's requests: what Gradio hands over becomes a task for the studio, its pictures become files."""
+
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from cluit.apps.translate import write_picture
+from cluit.apps.web_sessions import Sessions
+from cluit.apps.web_studio import Captioned, Studio, Task
+from cluit.core.errors import UserError
+
+Pictures = list[tuple[str, str | None]] | None
+"""What Gradio gives for a gallery of uploads: files and captions."""
+
+Labelled = list[tuple[str, str]]
+"""What a gallery of results takes: files and captions."""
+
+
+class Answers:
+    """One method for each thing that can be asked for; its docstring stands in the page of the API."""
+
+    def __init__(self, studio: Studio, sessions: Sessions) -> None:
+        self.studio, self.sessions = studio, sessions
+
+    def translate(
+        self,
+        request: gr.Request,
+        sources: Pictures,
+        references: Pictures,
+        strength: float = 1.0,
+        weight_1: float = 1.0,
+        weight_2: float = 1.0,
+        weight_3: float = 1.0,
+        weight_4: float = 1.0,
+        full_size: bool = False,
+        domain: str | None = None,
+        source_domain: str | None = None,
+    ) -> tuple[list[str], str | None]:
+        """Every source in the mixed style of the references; and one file of all, a PNG or a ZIP.
+
+        strength goes from 0, the source's own style, to 1, the references'. A weight is that of the first,
+        second, third or fourth reference in the mix. full_size puts each result back into its whole source.
+        """
+        if not sources or not references:
+            return [], None
+        weights = (weight_1, weight_2, weight_3, weight_4)
+        task = self._task(request, sources, references, domain, source_domain, weights)
+        with self._told():
+            pictures = self.studio.translate(task, strength, full_size)
+        files = self._written(task, [f"translation-{i}.png" for i in range(1, len(pictures) + 1)], pictures)
+        return [*map(str, files)], str(as_one(files))
+
+    def grid(
+        self, request: gr.Request, sources: Pictures, references: Pictures, domain: str | None = None
+    ) -> tuple[str, str]:
+        """Every source by every reference on one sheet, to show and to keep."""
+        task = self._task(request, sources, references, domain)
+        with self._told():
+            sheet = self.studio.grid(task)
+        (file,) = self._written(task, ["grid.png"], [sheet])
+        return str(file), str(file)
+
+    def strip(
+        self,
+        request: gr.Request,
+        sources: Pictures,
+        references: Pictures,
+        frames: int = 7,
+        domain: str | None = None,
+        source_domain: str | None = None,
+    ) -> tuple[Labelled, str]:
+        """The first source from its own style to each reference's in turn: frames, and one sheet of them."""
+        task = self._task(request, sources, references, domain, source_domain)
+        with self._told():
+            pictures, sheet = self.studio.strip(task, frames)
+        (file,) = self._written(task, ["strip.png"], [sheet])
+        return self._labelled(task, pictures), str(file)
+
+    def animate(
+        self,
+        request: gr.Request,
+        sources: Pictures,
+        references: Pictures,
+        seconds: float = 1.5,
+        domain: str | None = None,
+        source_domain: str | None = None,
+    ) -> tuple[str, str]:
+        """The same walk there and back as an animated WebP; seconds are from one style to the next."""
+        task = self._task(request, sources, references, domain, source_domain)
+        file = self.sessions.folder(task.session) / "animation.webp"
+        with self._told():
+            self.studio.animate(task, file, seconds)
+        return str(file), str(file)
+
+    def nearest(
+        self,
+        request: gr.Request,
+        references: Pictures,
+        weight_1: float = 1.0,
+        weight_2: float = 1.0,
+        weight_3: float = 1.0,
+        weight_4: float = 1.0,
+        count: int = 8,
+        domain: str | None = None,
+    ) -> Labelled:
+        """Pictures of the searched folder whose style is most like the references' mix, best first."""
+        weights = (weight_1, weight_2, weight_3, weight_4)
+        task = self._task(request, [], references, domain, None, weights)
+        with self._told():
+            found = self.studio.nearest(task, count)
+        return self._labelled(task, found)
+
+    def end(self, request: gr.Request) -> None:
+        """The page was closed."""
+        session = request.session_hash or ""
+        self.sessions.end(session)
+        self.studio.codes.forget(session)
+
+    def _task(
+        self,
+        request: gr.Request,
+        sources: Pictures,
+        references: Pictures,
+        domain: str | None,
+        source_domain: str | None = None,
+        weights: Sequence[float] = (),
+    ) -> Task:
+        worn, seen = ([Path(path) for path, _ in some or []] for some in (references, sources))
+        session = request.session_hash or ""
+        self.sessions.note(session, [*seen, *worn])
+        return Task(session, seen, worn, weights, domain, source_domain)
+
+    def _written(self, task: Task, names: Sequence[str], pictures: Sequence[Image.Image]) -> list[Path]:
+        folder = self.sessions.folder(task.session)
+        files = [folder / name for name in names]
+        for file, picture in zip(files, pictures, strict=True):
+            write_picture(file, picture)
+        return files
+
+    def _labelled(self, task: Task, pictures: Sequence[Captioned]) -> Labelled:
+        names = [f"{number}.png" for number in range(len(pictures))]
+        files = self._written(task, names, [picture for picture, _ in pictures])
+        return [(str(file), caption) for file, (_, caption) in zip(files, pictures, strict=True)]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A user's mistake as the page shows it: without the server's folders, and as text, not as HTML."""
+        try:
+            yield
+        except UserError as error:
+            text = re.sub(rf"{re.escape(str(self.sessions.root))}(/[^/\s]+)*/", "", str(error))
+            raise gr.Error(escape(text, quote=False), print_exception=False) from error
+
+
+def as_one(files: Sequence[Path]) -> Path:
+    """The only file, or all of them in a ZIP beside them."""
+    if len(files) == 1:
+        return files[0]
+    archive = files[0].with_name("translations.zip")
+    with zipfile.ZipFile(archive, "w") as out:  # stored: PNG is compressed already
+        for file in files:
+            out.write(file, file.name)
+    return archive
