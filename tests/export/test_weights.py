@@ -181,11 +181,11 @@ def test_a_disk_that_refuses_leaves_the_old_model(
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].long()})), "is of type int64"),
         (change_weights(lambda w: w.update({"style.bias": w["style.bias"].bool()})), "is of type bool"),
         (
-            change_weights(lambda w: w.update({"style.bias": w["style.bias"].cfloat()})),
+            change_weights(lambda w: w.update({"style.bias": w["style.bias"].to(torch.complex64)})),
             "is of type complex64",
         ),
         (
-            change_weights(lambda w: w.update({COUNT: w[COUNT].cfloat()})),
+            change_weights(lambda w: w.update({COUNT: w[COUNT].to(torch.complex64)})),
             "num_batches_tracked in .* is of type complex64",
         ),
         (change_weights(lambda w: w.update({COUNT: w[COUNT].float()})), "is of type float32"),
