@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from cluit.core.files import cache_folder
 from cluit.core.images import as_picture
 from cluit.data.dataset import as_dataset
 from cluit.data.folder import ImageFolder
-from cluit.evaluation.cache import cache_file, cache_folder, cached_rows, content, writing_rows
+from cluit.evaluation.cache import cache_file, cached_rows, content, writing_rows
 from cluit.evaluation.realism import RandomFeatures
 
 CPU = torch.device("cpu")

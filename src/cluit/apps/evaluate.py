@@ -23,11 +23,11 @@ from cluit.apps.examination import ORACLE, Examination, Job, reader_of
 from cluit.apps.gallery import free_folder, progress
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
-from cluit.core.files import scratch_folder, together
+from cluit.core.files import cache_folder, scratch_folder, together
 from cluit.core.machine import describe, peak_memory
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import listed
-from cluit.evaluation.cache import cache_folder, content
+from cluit.evaluation.cache import content
 from cluit.evaluation.clock import Clock
 from cluit.evaluation.examiner import MODEL, Examiner
 from cluit.evaluation.features import EfficientNetLite0

@@ -133,6 +133,17 @@ def _lock(file: IO[str], wait: bool = False) -> bool:
     return True
 
 
+def cache_folder(kind: str) -> Path:
+    """``$XDG_CACHE_HOME/cluit/<kind>`` (``~/.cache`` by default), made if need be."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(home).expanduser() / "cluit" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {folder}: {error.strerror}; set XDG_CACHE_HOME to another") from error
+    return folder
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names in ``folder`` on the disk: a renamed file may otherwise be lost with the power."""
     descriptor = os.open(folder, os.O_RDONLY)

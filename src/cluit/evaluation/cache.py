@@ -1,7 +1,6 @@
 """Features of real pictures, kept between evaluations: found by what the pictures and the network are."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,25 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cluit.core.errors import UserError
-from cluit.core.files import atomic_file
+from cluit.core.files import atomic_file, cache_folder
 from cluit.data.dataset import Pictures
 
 if TYPE_CHECKING:
     from cluit.evaluation.features import Features
 
 BLOCK = 64  # pictures held at once
-
-
-def cache_folder(kind: str) -> Path:
-    """``$XDG_CACHE_HOME/cluit/<kind>`` (``~/.cache`` by default), made if need be."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(home).expanduser() / "cluit" / kind
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {folder}: {error.strerror}; set XDG_CACHE_HOME to another") from error
-    return folder
 
 
 def content(pictures: Pictures, keep: BinaryIO | None = None) -> str:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cluit.core.errors import UserError
-from cluit.core.files import atomic_file
+from cluit.core.files import atomic_file, cache_folder
 from cluit.core.images import to_unit
-from cluit.evaluation.cache import cache_folder
 from cluit.evaluation.realism import RandomFeatures
 
 INCEPTION_FEATURES = 2048
