@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from cluit.core.errors import UserError
 from cluit.data import decode as module
-from cluit.data.decode import BadPictureError, check_header, decode, fit_square, open_picture
+from cluit.data.decode import BadPictureError, check_header, fit_square, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 Colour = tuple[int, int, int]
@@ -113,7 +113,7 @@ def test_every_kind_of_file_comes_out_as_the_eye_sees_it(
 ) -> None:
     path = tmp_path / f"picture.{suffix}"
     path.write_bytes(write())
-    pixels = decode(path, 4).int()
+    pixels = fit_square(open_picture(path, side=4), 4).int()
     assert pixels.shape == (3, 4, 4)
     lossy = suffix == "jpg" and write()[:2] == b"\xff\xd8"
     assert (pixels - torch.tensor(colour)[:, None, None]).abs().max() <= (3 if lossy else 0)
@@ -205,7 +205,9 @@ def test_a_jpeg_decoded_at_a_fraction_of_its_scale_looks_the_same(tmp_path: Path
     Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "large.jpg", quality=95)
     assert open_picture(tmp_path / "large.jpg", side=64).size == (300, 225)
     whole = fit_square(open_picture(tmp_path / "large.jpg"), 64)
-    assert (decode(tmp_path / "large.jpg", 64).int() - whole.int()).abs().max() <= 3
+    assert (
+        fit_square(open_picture(tmp_path / "large.jpg", side=64), 64).int() - whole.int()
+    ).abs().max() <= 3
 
 
 def huge_png(side: int) -> bytes:
@@ -316,4 +318,4 @@ def test_no_damage_raises_anything_but_bad_picture(kind: str, at: float, junk: b
     data[start : start + len(junk)] = junk
     damaged.write_bytes(data)
     with suppress(BadPictureError):
-        assert decode(damaged, 8).shape == (3, 8, 8)
+        assert fit_square(open_picture(damaged, side=8), 8).shape == (3, 8, 8)

@@ -14,6 +14,7 @@ from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labels, class_labels
 from cluit.data.portrait_folder import portraits_of
 from cluit.data.portraits import Portraits
+from cluit.data.shard_folder import folder_type
 from cluit.evaluation.oracle import Oracle
 
 PORTRAITS_COUNT = 1000  # of the test split
@@ -29,7 +30,7 @@ def open_pictures(place: str, size: int, *, as_files: bool = False) -> Known:
     """
     if place == PORTRAITS:
         return Portraits(PORTRAITS_COUNT, size, split="test")
-    folder = ImageFolder(place, size, cache_bytes=0)
+    folder = folder_type(place)(place, size, cache_bytes=0)
     return folder if as_files else portraits_of(folder) or folder
 
 

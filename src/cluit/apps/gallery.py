@@ -19,8 +19,10 @@ from cluit.apps.pictures import PORTRAITS, names_of, shuffled
 from cluit.apps.report import Html
 from cluit.core.errors import UserError
 from cluit.core.files import disk_errors
+from cluit.data.decode import BadPictureError
 from cluit.data.folder import ImageFolder
 from cluit.data.portraits import Portraits
+from cluit.data.shard_folder import folder_type
 
 AT_ONCE = 64
 
@@ -87,12 +89,10 @@ class Gallery:
             digest.update(f"portraits test {len(self)}".encode())
             return digest.hexdigest()
         for name in self.names:
-            path = self.pictures.root / name
             try:
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "blake2b").digest()
-            except OSError as error:
-                raise UserError(f"cannot read {path}: {error.strerror}; leave it out or mend it") from error
+                content = hashlib.blake2b(self.pictures.read(self.pictures.root / name)).digest()
+            except BadPictureError as error:
+                raise UserError(f"{error}; leave it out or mend it") from error
             digest.update(name.encode(errors="surrogateescape") + b"\n" + content)
         return digest.hexdigest()
 
@@ -119,7 +119,7 @@ def open_gallery(data: str | Path, size: int, count: int) -> Gallery:
         if count < 2:
             raise UserError(f"an analysis needs at least 2 portraits, got {count}")
         return Gallery(Portraits(count, size, split="test"))
-    return Gallery(ImageFolder(data, size))
+    return Gallery(folder_type(data)(data, size))
 
 
 def left_out(skipped: Mapping[str, str]) -> list[Html]:

@@ -20,6 +20,7 @@ from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labelled, Labels, class_labels
 from cluit.data.portrait_folder import TABLE
 from cluit.data.portraits import Portraits
+from cluit.data.shard_folder import folder_type
 from cluit.engine.console import run_console
 from cluit.engine.log import ProgressBar
 from cluit.evaluation.marks import Marks, examine
@@ -131,7 +132,7 @@ def open_labelled(
             raise UserError(f"{PORTRAITS} know their attributes; choose them with --only, without a table")
         portraits = Portraits(COUNTS[drawn], size, split=drawn)
         return Labelled(portraits, portrait_attributes(portraits, only) if only else class_labels(portraits))
-    folder = ImageFolder(data, size)
+    folder = folder_type(data)(data, size)
     if attributes is not None:
         return Labelled(folder, attribute_labels(folder, Path(attributes).expanduser(), only or (ALL,)))
     if only:

@@ -17,6 +17,8 @@ from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labelled, Labels, class_labels, listed
 from cluit.data.portrait_folder import file_names
 from cluit.data.portraits import Portraits
+from cluit.data.shard_folder import folder_type
+from cluit.data.shards import is_shards, shard_files
 
 PORTRAITS = "portraits"
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 20, 4, 256  # one picture in 20, within these bounds
@@ -65,7 +67,7 @@ class Data:
 
 
 def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
-    """A folder, the word ``portraits`` or a map-style data set, parted as the settings say.
+    """A folder, tar shards, the word ``portraits`` or a map-style data set, parted as the settings say.
 
     Which pictures are held out, and of which the method is told the class, depends on their number alone, not
     on the run's seed: so runs compare. UserError where there are too few, or no classes that it needs.
@@ -78,7 +80,7 @@ def open_data(data: str | Path | MapStyle | None, settings: Settings) -> Data:
     if run.held_out is not None:
         if isinstance(data, str | Path):
             require_others(data, run.held_out, "held-out")
-        other = ImageFolder(run.held_out, config.image_size, run.fit, minimum=HELD_OUT_LEAST)
+        other = folder_type(run.held_out)(run.held_out, config.image_size, run.fit, minimum=HELD_OUT_LEAST)
         train, held_out = whole, like(whole, other).part(shuffled(len(other))[:HELD_OUT_MOST])
         folders = (*folders, other)
     elif isinstance(data, str | Path) and str(data) == PORTRAITS:
@@ -102,12 +104,14 @@ def open_known(
     """All the pictures, what says whether others are the same, and the folders among them."""
     run, size = settings.run, settings.config.image_size
     if data is None:
-        raise UserError(f"name the data to train on: a folder of pictures, or the word {PORTRAITS}")
+        raise UserError(
+            f"name the data to train on: a folder of pictures or of tar shards, or the word {PORTRAITS}"
+        )
     if isinstance(data, str | Path) and str(data) == PORTRAITS:
         drawn = Portraits(run.count, size, cache_bytes=run.cache * 2**20)
         return drawn, f"{run.count} portraits", ()
     if isinstance(data, str | Path):
-        folder = ImageFolder(data, size, run.fit, run.cache * 2**20, FEWEST)
+        folder = folder_type(data)(data, size, run.fit, run.cache * 2**20, FEWEST)
         names = "\n".join(names_of(folder))
         digest = hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
         return folder, f"{len(folder)} files {digest}", (folder,)
@@ -161,12 +165,18 @@ def require_others(data: str | Path, other: str | Path, kind: str) -> None:
     """UserError where pictures of another ``kind`` are training pictures too; ``data`` may be the word."""
     if str(data) == PORTRAITS:
         return
-    inner, outer = (Path(one).expanduser().resolve() for one in (data, other))
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+    ours, others = ({path.resolve() for path in _places(one)} for one in (data, other))
+    if any(not others.isdisjoint([path, *path.parents]) for path in ours) or any(
+        not ours.isdisjoint(path.parents) for path in others
+    ):
         raise UserError(
             f"the training pictures in {data} and the {kind} pictures in {other} must not be inside each "
             f"other; give other {kind} pictures"
         )
+
+
+def _places(data: str | Path) -> list[Path]:
+    return shard_files(data) if is_shards(data) else [Path(data).expanduser()]
 
 
 def names_of(pictures: ImageFolder | Portraits) -> list[str]:

@@ -47,14 +47,9 @@ class BadPictureError(UserError):
         self.reason = reason
 
 
-def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
-    """The file as uint8 (3, size, size), as the eye sees it. BadPictureError says why not."""
-    return fit_square(open_picture(path, side=size), size, fit)
-
-
 def check_header(path: Path) -> None:
     """BadPictureError where the header alone shows that the file is unusable. Decodes nothing."""
-    with _reading(path) as file:
+    with reading(path) as file:
         read_header(file, path)
 
 
@@ -64,10 +59,7 @@ def open_picture(path: str | Path, side: int | None = None) -> Image.Image:
     side: the shorter side that is wanted in the end. A much larger JPEG is then decoded at 1/2, 1/4 or 1/8
     of its scale, never below twice that side: several times faster, and hardly seen after a resize.
     """
-    path = Path(path)
-    with _reading(path) as file:
-        data = file.read()
-    return picture_of(data, path, side)
+    return picture_of(read_file(Path(path)), Path(path), side)
 
 
 def picture_of(data: bytes, path: Path, side: int | None = None) -> Image.Image:
@@ -116,15 +108,22 @@ def fit_square(image: Image.Image, size: int, fit: Fit = "crop") -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)))
 
 
+def read_file(path: Path) -> bytes:
+    """All bytes of the file. BadPictureError where it cannot be read."""
+    with reading(path) as file:
+        return file.read()
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """The open file. BadPictureError where it cannot be read, unless that is the machine's trouble."""
     if "\0" in str(path):
         raise BadPictureError(path, "no file's name holds a NUL")
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # the machine's trouble, not the file's
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise
         raise BadPictureError(path, f"cannot be read: {error.strerror or error}") from error
 

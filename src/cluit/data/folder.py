@@ -15,7 +15,15 @@ from PIL import Image
 from torch import Tensor
 
 from cluit.core.errors import UserError
-from cluit.data.decode import SUFFIXES, BadPictureError, Fit, check_header, decode
+from cluit.data.decode import (
+    SUFFIXES,
+    BadPictureError,
+    Fit,
+    check_header,
+    fit_square,
+    picture_of,
+    read_file,
+)
 
 SCAN_THREADS = 8
 
@@ -57,20 +65,27 @@ class ImageFolder:
         if fit not in get_args(Fit):
             raise UserError(f"unknown fit {fit!r}; choose crop or resize")
         self.root, self.size, self.fit, self.minimum = Path(root).expanduser(), size, fit, minimum
-        found, self.skipped = _find(self.root)
-        faults = _faults(found)
-        self.skipped |= faults
-        self.paths = [path for path in found if path not in faults]
+        found, self.skipped = self.find()
+        self.paths = [path for path in found if path not in self.skipped]
         self._found, self._good = len(found), len(self.paths)
         self._demand_enough()
 
-        names = [_class_name(path.relative_to(self.root)) for path in self.paths]
-        self.classes = sorted(set(names))
+        self.classes = sorted({found[path] for path in self.paths})
         number = {name: label for label, name in enumerate(self.classes)}
-        self.labels = [number[name] for name in names]
+        self.labels = [number[found[path]] for path in self.paths]
         self.cache = np.empty((min(len(self), cache_bytes // (3 * size * size)), 3, size, size), np.uint8)
         self._held = np.zeros(len(self.cache), bool)
         self._lock = threading.Lock()
+
+    def find(self) -> tuple[dict[Path, str], dict[Path, str]]:
+        """The class of every picture under ``root``, in order; and what cannot be used, with the reason."""
+        paths, skipped = _find(self.root)
+        classes = {path: _class_name(path.relative_to(self.root)) for path in paths}
+        return classes, skipped | _faults(paths)
+
+    def read(self, path: Path) -> bytes:
+        """The file of one of ``paths``, as it is. BadPictureError where it cannot be read."""
+        return read_file(path)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -102,7 +117,8 @@ class ImageFolder:
         while True:
             path = self.paths[index]
             try:
-                return decode(path, self.size, self.fit).numpy()
+                picture = picture_of(self.read(path), path, side=self.size)
+                return fit_square(picture, self.size, self.fit).numpy()
             except BadPictureError as bad:
                 self._replace(index, path, bad.reason)
 

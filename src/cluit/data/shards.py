@@ -10,7 +10,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -62,13 +62,18 @@ class Sample(NamedTuple):
 
 
 def is_shards(place: str | Path) -> bool:
-    """Whether that means tar shards: a .tar, a brace pattern of them, or a folder that holds some and no
-    picture beside them."""
-    path = Path(place).expanduser()
-    if path.is_dir():
-        suffixes = {entry.suffix.lower() for entry in path.iterdir() if not entry.name.startswith(".")}
-        return SHARD_SUFFIX in suffixes and suffixes.isdisjoint(SUFFIXES)
-    return path.suffix.lower() == SHARD_SUFFIX
+    """Whether that means tar shards: a .tar, a pattern of them, or a folder that has some and neither
+    pictures nor other folders beside them."""
+    path, found = Path(place).expanduser(), False
+    if not path.is_dir():
+        return path.suffix.lower() == SHARD_SUFFIX
+    with suppress(OSError), os.scandir(path) as folder:  # who opens it as a folder will say what is wrong
+        for entry in folder:
+            suffix = Path(entry.name).suffix.lower()
+            if not entry.name.startswith(".") and (suffix in SUFFIXES or entry.is_dir()):
+                return False
+            found |= _is_shard(path / entry.name)
+    return found
 
 
 def shard_files(place: str | Path) -> list[Path]:
@@ -78,10 +83,7 @@ def shard_files(place: str | Path) -> list[Path]:
     """
     path = Path(place).expanduser()
     if path.is_dir():
-        found = sorted(
-            one for one in path.iterdir()
-            if one.suffix.lower() == SHARD_SUFFIX and not one.name.startswith(".")
-        )  # fmt: skip
+        found = sorted(one for one in path.iterdir() if _is_shard(one))
         if not found:
             raise UserError(f"there is no .tar in {path}; name a folder of shards or a pattern of them")
         return found
@@ -253,6 +255,10 @@ class ShardWriter:
             self.finish()
         else:
             self._open.__exit__(kind, error, trace)
+
+
+def _is_shard(path: Path) -> bool:
+    return path.suffix.lower() == SHARD_SUFFIX and not path.name.startswith(".")
 
 
 def _numbered(pattern: Path) -> Iterator[Path]:
