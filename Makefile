@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs package clean
 
 demo: $(READY)  ## draw portraits, train a few minutes, translate, write demo/index.html
 	@$(BIN)/cluit demo
@@ -19,6 +19,15 @@ check: $(READY)  ## style, types and which way imports go
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY)  ## the site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the site begins at site/index.html"
+
+package: $(READY)  ## sdist and wheel in dist/; the wheel is tried by itself in an empty environment
+	rm -rf dist
+	$(BIN)/python -m build
+	.ci/try-package '$(PYTHON)' '$(TORCH)'
+
 $(READY): pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "cluit needs Python 3.11 or newer; name one, for instance: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
@@ -28,4 +37,4 @@ $(READY): pyproject.toml Makefile
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

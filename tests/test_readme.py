@@ -1,4 +1,4 @@
-"""What the READMEs say is run or checked: code, commands, and where each equation is."""
+"""What the READMEs and docs say is run or checked: code, commands, links, where each equation is."""
 
 import ast
 import re
@@ -17,26 +17,38 @@ from cluit.core.images import as_picture
 
 ROOT = Path(__file__).parents[1]
 METHODS = ROOT / "src" / "cluit" / "methods"
-READMES = [ROOT / "README.md", *sorted(METHODS.glob("*/README.md"))]
+METHOD_PAGES = sorted(METHODS.glob("*/README.md"))
+RUN = [ROOT / "README.md", ROOT / "docs" / "python.md"]
+"""Pages whose Python is run; that of others may need what is not here, and is only compiled."""
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *METHOD_PAGES,
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+]
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 TINY = {"image_size": 32, "width": 8, "critic_width": 8, "batch_size": 4, "steps": 2, "device": "cpu"}
 
 
-def blocks(language: str) -> list[tuple[Path, str]]:
+def blocks(language: str, pages: list[Path] = PAGES) -> list[tuple[Path, str]]:
     """Every fenced block in this language, with its file."""
     fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    return [(path, code) for path in READMES for code in fence.findall(path.read_text())]
+    return [(path, code) for path in pages for code in fence.findall(path.read_text())]
 
 
 def command_lines() -> list[str]:
-    """Every line of a shell block, comments left out and continued lines joined."""
+    """Every line of a shell block without comments, prompts and dots for more, continued lines joined."""
     lines = (line for _, code in blocks("sh") for line in code.replace("\\\n", " ").splitlines())
-    return [line for line in (shlex.join(shlex.split(line, comments=True)) for line in lines) if line]
+    words = (shlex.split(line.removeprefix("$ "), comments=True) for line in lines)
+    return sorted({shlex.join(word for word in line if word != "...") for line in words if line})
 
 
 def table_rows() -> list[tuple[Path, list[str]]]:
     """The cells of every row of a table ``paper | line | test``, with the method's folder."""
     rows = []
-    for path in READMES[1:]:
+    for path in METHOD_PAGES:
         table = re.search(
             r"^\| paper \| line \| test \|\n\|[-|]+\|\n((?:\|.*\n)+)", path.read_text(), re.MULTILINE
         )
@@ -49,7 +61,7 @@ def draw(*_: object) -> torch.Tensor:
     return torch.randint(0, 256, (3, 40, 48), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
+@pytest.mark.parametrize("number", range(len(blocks("python", RUN))))
 def test_python_blocks_run(
     number: int, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,8 +80,13 @@ def test_python_blocks_run(
         monkeypatch.setattr(
             api, "model_folder", lambda model: folder_of(tiny_model if model == api.SHIPPED else model)
         )
-    path, code = blocks("python")[number]
+    path, code = blocks("python", RUN)[number]
     exec(compile(code, path, "exec"), {"draw_or_load": draw})
+
+
+def test_python_blocks_compile() -> None:
+    for path, code in blocks("python"):
+        compile(code, path, "exec")
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if line.startswith("cluit ")])
@@ -88,7 +105,9 @@ def test_make_knows_its_targets(line: str) -> None:
 
 
 def test_commands_named_within_the_text_exist() -> None:
-    for path in READMES:
+    for path in PAGES:
+        if path.name == "CHANGELOG.md":  # which tells of commands as they were
+            continue
         for words in re.findall(r"`cluit ([^`]+)`", path.read_text()):
             try:
                 cli.parse(shlex.split(words))
@@ -100,9 +119,9 @@ def test_commands_named_within_the_text_exist() -> None:
 
 
 def test_the_readme_names_what_ci_runs() -> None:
-    called = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
-    assert called == "make test"
-    assert called in command_lines()
+    called = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
+    assert called[0] == "make test"
+    assert set(called) <= set(command_lines())
 
 
 def test_each_equation_has_its_line_and_its_test() -> None:
@@ -133,6 +152,7 @@ def names_in(path: Path) -> set[str]:
 
 
 def test_links_lead_somewhere() -> None:
-    for path in READMES:
-        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for path in PAGES:
+        text = FENCED.sub("", path.read_text())
+        for target in re.findall(r"(?:\]\(|<img src=\")([^)#\s\"]+)", text):
             assert target.startswith("http") or (path.parent / target).exists(), f"{path}: {target}"
