@@ -91,10 +91,18 @@ def read_table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     """The header, and every row by its first cell. UserError where the file is no such table."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text)) if line]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
+        raise UserError(f"{path} is not a CSV of attributes ({error}); save it as CSV in UTF-8") from error
+    return parse_table(text, path)
+
+
+def parse_table(text: str, path: str | Path) -> tuple[list[str], dict[str, list[str]]]:
+    """As `read_table`, of a file's text; ``path`` is what the file is called in errors."""
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text)) if line]
+    except csv.Error as error:
         raise UserError(f"{path} is not a CSV of attributes ({error}); save it as CSV in UTF-8") from error
     if lines and len(lines[0]) == 1 and lines[0][0].strip().isdigit():  # as CelebA's: count, names, then rows
         lines = [line.split() for line in text.splitlines()[1:] if line.strip()]
