@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_server import Hub, running_hub
 
 from cluit.export import weights
 from cluit.methods.cluit.config import CluitConfig
@@ -35,6 +36,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = CluitConfig(image_size=32, width=8)
     weights.save(folder, config.build_translator(), {"method": "cluit", "config": dataclasses.asdict(config)})
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A server in the place of the Hugging Face Hub, with an empty cache and nobody logged in."""
+    from huggingface_hub import constants
+
+    with running_hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which talks to a server of its own
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -64,10 +64,12 @@ def test_help_and_refusals_need_no_torch() -> None:
 
 def test_public_names_are_recorded() -> None:
     """Removing one is a decision: change it here too, and in CHANGELOG.md."""
-    assert cluit.__all__ == ["Painter", "UserError", "__version__", "load", "train"]
+    assert cluit.__all__ == ["Painter", "UserError", "__version__", "from_pretrained", "load", "train"]
     assert all(hasattr(cluit, name) for name in cluit.__all__)
     public = {name for name in vars(Painter) if not name.startswith("_")}
-    assert public == {"translate", "structures", "styles", "sample_styles", "paint"}
+    assert public == {
+        "translate", "structures", "styles", "sample_styles", "paint", "save_pretrained", "push_to_hub"
+    }  # fmt: skip
 
 
 def test_models_are_never_pickled() -> None:

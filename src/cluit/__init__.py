@@ -11,16 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluit.apps.api import Painter, load, train
+    from cluit.apps.api import Painter, from_pretrained, load, train
     from cluit.core.errors import UserError
 
     __version__: str
 
-__all__ = ["Painter", "UserError", "__version__", "load", "train"]
+__all__ = ["Painter", "UserError", "__version__", "from_pretrained", "load", "train"]
 
 _HOMES = {
     "Painter": "cluit.apps.api",
     "UserError": "cluit.core.errors",
+    "from_pretrained": "cluit.apps.api",
     "load": "cluit.apps.api",
     "train": "cluit.apps.api",
 }

@@ -11,7 +11,7 @@ import yaml
 from torch import Tensor
 from traces import logged, remembered
 
-from cluit.apps.api import save
+from cluit.apps.api import load
 from cluit.apps.train import train
 from cluit.core.errors import UserError
 from cluit.core.types import Batch, Descend, Metrics
@@ -146,4 +146,4 @@ def test_the_first_line_names_the_classes_of_pictures_that_are_told(
 
 def test_a_model_is_not_saved_over_that_of_a_run(straight: Path) -> None:
     with pytest.raises(UserError, match="is a run, which keeps its own models"):
-        save(straight, straight / "model", overwrite=True)
+        load(straight).save_pretrained(straight / "model", overwrite=True)

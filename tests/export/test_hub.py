@@ -1,11 +1,10 @@
 """Models are fetched from the hub and handed to it; whatever goes wrong is one sentence."""
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub, Repo, running_hub, sha
+from hub_server import TOKEN, Hub, Repo, sha
 from huggingface_hub import constants
 from malformed import Trap
 
@@ -17,18 +16,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning"
 
 MODEL = {"model.safetensors": b"weights", "model.json": b"{}", "README.md": b"# A model"}
 ID = HubId("me/animals")
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A server that takes the hub's place, and an empty cache."""
-    with running_hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.address)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which talks to a server of its own
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        yield server
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cluit.apps import share
 from cluit.apps.domains import domains_of
 from cluit.apps.squares import Picture, as_list, as_square, is_one, paste_back, whole
 from cluit.core.chance import mixed
@@ -18,8 +20,8 @@ from cluit.core.errors import UserError
 from cluit.core.images import as_picture, to_bytes, to_unit
 from cluit.core.machine import pick_device, pick_precision
 from cluit.core.types import StyleSampler, Translator
-from cluit.engine.run import SETTINGS
-from cluit.export import weights
+from cluit.core.weights import beside_pickles
+from cluit.export import hub, weights
 from cluit.methods import CONFIGS
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ NOTHING = "there is no picture to translate; give at least one source and one re
 def model_folder(model: str | Path) -> Path:
     """Where the weights of ``model`` are.
 
-    model: a saved model's folder; a run's, which stands for its best model by held-out score, or for its
-    latest where no score was taken; or ``portraits``, the shipped one (``./portraits`` is a folder).
+    model: a saved model's folder; a run's, which stands for its best model by held-out score,
+    or for its latest where no score was taken; ``portraits``, the shipped one (``./portraits`` is a folder);
+    or ``hf://user/name`` on the hub, with ``@revision`` where it is not the newest, which is fetched.
     """
+    if str(model).startswith(hub.SCHEME):
+        return hub.download(hub.HubId.read(str(model)))
     if str(model) == SHIPPED:
         folder = Path(str(files("cluit") / "assets" / SHIPPED))
         if not (folder / weights.WEIGHTS).is_file():
@@ -42,13 +47,16 @@ def model_folder(model: str | Path) -> Path:
         return folder
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        raise UserError(f"there is no model in {folder}; name a run, a saved model's folder, or {SHIPPED}")
+        raise UserError(
+            f"there is no model in {folder}; name a run, a saved model's folder, {SHIPPED}, or "
+            f"{hub.SCHEME}user/name"
+        )
     for place in (folder, folder / "best", folder / "model"):
         if (place / weights.WEIGHTS).is_file() and (place / weights.CARD).is_file():
             return place  # of both files: a run that was killed may have written only one into best/
     raise UserError(
-        f"{folder} holds no model ({weights.WEIGHTS} and {weights.CARD}), nor do best/ and model/ in it; "
-        "name a run that has saved one, or a saved model's folder"
+        f"{folder} holds no model ({weights.WEIGHTS} and {weights.CARD}), nor do best/ and model/ in it"
+        f"{beside_pickles(folder)}; name a run that has saved one, or a saved model's folder"
     )
 
 
@@ -59,8 +67,38 @@ def load(
 
     device: auto, cpu, cuda or mps. precision: auto, float32 or bfloat16. batch_size: pictures at once.
     """
-    translator, card = weights.load(model_folder(model), CONFIGS)
-    return Painter(translator, card, device=device, precision=precision, batch_size=batch_size)
+    return opened(model_folder(model), device, precision, batch_size)
+
+
+def from_pretrained(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    token: hub.Token = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int = 16,
+) -> Painter:
+    """As ``load``, for which ``user/name`` is on the hub too where there is no such folder.
+
+    revision: a branch, a tag or a commit of a model on the hub. token: of the hub; by default the one that
+    `hf auth login` or HF_TOKEN has left.
+    """
+    name = str(model)
+    if not hub.ID.fullmatch(name) or Path(model).is_dir():
+        if revision is not None:
+            raise UserError(f"{name} is no model on the hub, which alone have revisions; leave revision out")
+        return load(model, device=device, precision=precision, batch_size=batch_size)
+    wanted = hub.HubId.read(name)
+    if revision is not None:
+        wanted = hub.HubId(wanted.repo, revision)
+    return opened(hub.download(wanted, token), device, precision, batch_size)
+
+
+def opened(folder: Path, device: str, precision: str, batch_size: int) -> Painter:
+    """The model in ``folder`` itself."""
+    translator, card = weights.load(folder, CONFIGS)
+    return Painter(translator, card, device=device, precision=precision, batch_size=batch_size, origin=folder)
 
 
 def train(dataset: str | Path | MapStyle, *, out: str | Path, **settings: Any) -> Painter:
@@ -74,22 +112,6 @@ def train(dataset: str | Path | MapStyle, *, out: str | Path, **settings: Any) -
     return load(out)
 
 
-def save(model: str | Path, out: str | Path, *, half: bool = False, overwrite: bool = False) -> None:
-    """Write ``model``, as ``load`` takes it, into the folder ``out``: safetensors and JSON.
-
-    half: store float16, which halves the file. UserError where ``out`` already holds a model and must not be
-    overwritten, and where it is a run: a copy there would for ever stand for the run.
-    """
-    folder = Path(out).expanduser()
-    own = folder.parent if folder.name in ("model", "best") else folder
-    if any((place / name).exists() for place in (folder, own) for name in (SETTINGS, "checkpoints")):
-        raise UserError(f"{own} is a run, which keeps its own models; choose another folder")
-    if any((folder / name).exists() for name in (weights.CARD, weights.WEIGHTS)) and not overwrite:
-        raise UserError(f"{folder} already holds a model; choose another folder or add --overwrite")
-    translator, card = weights.load(model_folder(model), CONFIGS)
-    weights.save(folder, translator, card, half=half)
-
-
 class Painter:
     """A translator with a way in from any picture and a way out to PIL images."""
 
@@ -101,14 +123,15 @@ class Painter:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int = 16,
+        origin: Path | None = None,
     ) -> None:
-        """card: what is known of the model, as in its ``model.json``."""
+        """card: what is known of the model, as in its ``model.json``. origin: the folder that it is from."""
         if batch_size < 1:
             raise UserError(f"the batch size must be at least 1, got {batch_size}")
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.translator = translator.eval().to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.card = dict(card or {})
+        self.card, self.origin = dict(card or {}), origin
         self.batch_size = batch_size
         self.image_size = translator.image_size
         self.domains = translator.domains
@@ -251,3 +274,54 @@ class Painter:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        half: bool = False,
+        overwrite: bool = False,
+        license: str | None = None,
+        scores: str | Path | None = None,
+        sample: bool = False,
+    ) -> None:
+        """Write the model into ``folder``: model.safetensors, model.json and README.md, the model's card.
+
+        half: store float16, which halves the file. license: what others may do with it, by the hub's name of
+        it, e.g. ``mit``; the card says that none is stated. scores: a folder of `cluit evaluate`, whose
+        figures the card shows beside those of the training. sample: show the run's latest grid too, with the
+        pictures that it was held against; a model of portraits always does.
+
+        UserError where ``folder`` is a run or already holds such files, unless they are to be overwritten.
+        """
+        out = Path(folder).expanduser()
+        share.require_free(out, overwrite)
+        share.write(
+            out, self.translator, self.card, self.origin, name=out.absolute().name, half=half,
+            license=license, scores=scores, sample=sample,
+        )  # fmt: skip
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        token: hub.Token = None,
+        half: bool = False,
+        license: str | None = None,
+        scores: str | Path | None = None,
+        sample: bool = False,
+    ) -> str:
+        """Hand the model in at the hub as ``repo``, ``user/name``, and return the address of its page.
+
+        What ``save_pretrained`` writes, as one commit; the repository is made if need be. private: for
+        nobody else to see; UserError where the repository is public already. token: as in
+        ``from_pretrained``. The others as in ``save_pretrained``.
+        """
+        wanted = hub.HubId.read(repo)
+        with tempfile.TemporaryDirectory() as scratch:
+            share.write(
+                Path(scratch), self.translator, self.card, self.origin, name=wanted.repo, half=half,
+                license=license, scores=scores, sample=sample,
+            )  # fmt: skip
+            return hub.upload(Path(scratch), wanted, private=private, token=token)

@@ -17,6 +17,7 @@ from cluit.core.weights import about_pickles
 from cluit.export.weights import CARD, WEIGHTS
 
 SCHEME = "hf://"
+ID = re.compile(r"(?:hf://)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 README = "README.md"
 SAMPLE = "sample.png"
 """Held-out pictures, their references and translations, which the README shows."""
@@ -39,7 +40,7 @@ class HubId:
     @classmethod
     def read(cls, text: str) -> Self:
         """From ``user/name``, ``hf://user/name`` or either with ``@revision``. UserError for other texts."""
-        found = re.fullmatch(r"(?:hf://)?(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", text, re.ASCII)
+        found = ID.fullmatch(text)
         if not found:
             raise UserError(
                 f"{text!r} names no model on the hub; write {SCHEME}user/name or {SCHEME}user/name@revision"

@@ -9,7 +9,7 @@ from cluit.apps.commands.exploring import clusters, interpolate, search, style_m
 from cluit.apps.commands.making import data_portraits, data_prepare, data_reader, data_shards
 from cluit.apps.commands.measuring import evaluate, oracle
 from cluit.apps.commands.serving import app
-from cluit.apps.commands.sharing import save
+from cluit.apps.commands.sharing import push, save
 from cluit.apps.commands.timing import bench_data, bench_search, bench_step, bench_translate
 from cluit.apps.commands.training import ablate, compare, demo, methods, train
 from cluit.apps.commands.translating import translate
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "compare": compare,
     "methods": methods,
     "save": save,
+    "push": push,
     "data": {
         "portraits": data_portraits,
         "prepare": data_prepare,

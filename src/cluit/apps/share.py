@@ -1,0 +1,83 @@
+"""A model as the files that are handed on: weights, card, README and, where it may be seen, a sample grid."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluit.apps.provenance import evaluation_of, run_of, sample_of, training_of
+from cluit.apps.readme import readme
+from cluit.core.errors import UserError
+from cluit.core.files import disk_errors, together
+from cluit.core.types import Translator
+from cluit.engine.run import SETTINGS
+from cluit.export import weights
+from cluit.export.hub import HANDED_IN, README, SAMPLE
+
+
+def require_free(folder: Path, overwrite: bool) -> None:
+    """UserError where a model may not be written into ``folder``.
+
+    Neither where its files must not be overwritten, nor into a run: a copy there would for ever stand for it.
+    """
+    own = folder.parent if folder.name in ("model", "best") else folder
+    if any((place / name).exists() for place in (folder, own) for name in (SETTINGS, "checkpoints")):
+        raise UserError(f"{own} is a run, which keeps its own models; choose another folder")
+    there = [name for name in HANDED_IN if (folder / name).exists()]
+    if there and not overwrite:
+        what = "a model" if {weights.WEIGHTS, weights.CARD} & {*there} else there[0]
+        raise UserError(f"{folder} already holds {what}; choose another folder or add --overwrite")
+
+
+def write(
+    folder: Path,
+    translator: Translator,
+    card: Mapping[str, Any],
+    origin: Path | None,
+    *,
+    name: str,
+    half: bool,
+    license: str | None,
+    scores: str | Path | None,
+    sample: bool,
+) -> None:
+    """Write a model's files into ``folder``, made if need be, all or none; what is there by their names goes.
+
+    card: its ``model.json`` so far. origin: the folder that it was loaded from, if it was. name: for the
+    README. The others as in `Painter.save_pretrained`.
+    """
+    if not {"method", "config"} <= card.keys():
+        raise UserError("this model does not know its method and config; give Painter a card that says them")
+    if not translator.state_dict():
+        raise UserError("an exported model has no weights to hand on; take the model that it was made from")
+    told, steps = dict(card), card.get("steps", 0)
+    if not isinstance(steps, int):
+        raise UserError(
+            f"the {weights.CARD} of this model says {steps!r} of its steps; save it anew from its run"
+        )
+    run = None if origin is None else run_of(origin)
+    if run is not None:
+        told["training"] = training_of(run, steps)
+    if scores is not None:
+        told["evaluation"] = evaluation_of(Path(scores))
+    if license is not None:
+        told["license"] = license
+    grid = None if origin is None else sample_of(origin, steps)
+    if sample and grid is None:
+        raise UserError("there is no sample grid to show, as only a run has them; leave out --sample")
+    try:
+        if not sample and told.get("training", {}).get("data") != "portraits":
+            grid = None  # pictures of others are not published unasked
+        text = readme(told, name, None if grid is None else grid[1])
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"the {weights.CARD} of this model does not say what cluit writes there") from error
+    with together(folder) as unfinished:
+        weights.save(unfinished, translator, told, half=half)
+        (unfinished / README).write_text(text, encoding="utf-8")
+        if grid is not None:
+            shutil.copyfile(grid[0], unfinished / SAMPLE)
+    if grid is None:
+        with disk_errors(folder / SAMPLE):
+            (folder / SAMPLE).unlink(missing_ok=True)  # an earlier model's
