@@ -124,7 +124,7 @@ def with_lines(table: re.Match[str], folder: str, lead: Callable[[str], str]) ->
             if len(lines) <= LONGEST and not isinstance(node, ast.ClassDef):
                 block = f'```python linenums="{node.lineno}"\n' + "\n".join(undented(lines)) + "\n```\n"
                 shown.setdefault(block, f"**{paper}** · `{Path(file).name}`\n\n")
-        text = text.replace(cell, linked, 1)
+        text = text.replace(f"| {cell} |", f"| {linked} |", 1)
     return text + "\n### The lines\n\n" + "\n".join(title + block for block, title in shown.items())
 
 
@@ -187,7 +187,7 @@ def every_help() -> str:
     commands = list[str]()
     for name, entry in COMMANDS.items():
         commands += [name] if callable(entry) else [f"{name} {part}" for part in entry]
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "86"  # as wide as the page
     return "\n".join(f"## cluit {command}\n\n```text\n{help_of(command)}\n```\n" for command in commands)
 
 
