@@ -17,7 +17,14 @@ from cluit.core.errors import UserError
 from cluit.core.types import Batch
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import Labelled, Labels, class_labels
-from cluit.data.loader import balanced_indices, batch_indices, batches, loading_rate, members_of
+from cluit.data.loader import (
+    balanced_indices,
+    batch_indices,
+    batches,
+    loading_rate,
+    members_of,
+    require_divisible,
+)
 
 
 class Numbered:
@@ -110,7 +117,7 @@ def test_ranks_share_out_sources_and_references_of_the_whole_batch(world: int) -
             mine = slice(0, 8 // world) if side.start == 0 else slice(8 // world, None)
             parts = [share[t][mine] for share in shares]
             assert sorted(itertools.chain(*parts)) == sorted(batch[side])
-            assert [part[0] for part in parts] == batch[side][:world]
+            assert [part[0] for part in parts] == batch[side][:: 8 // world]
 
 
 def test_pictures_are_in_the_unit_range() -> None:
@@ -284,7 +291,7 @@ def test_ranks_share_out_whole_pairs() -> None:
         pairs = [tuple(batch[i : i + 2]) for i in range(0, 16, 2)]
         for rank, share in enumerate(shares):
             mine = [tuple(share[t][i : i + 2]) for i in range(0, 8, 2)]
-            assert mine == pairs[:4][rank::2] + pairs[4:][rank::2]
+            assert mine == pairs[:4][2 * rank :][:2] + pairs[4:][2 * rank :][:2]
 
 
 @pytest.mark.parametrize(("batch_size", "world", "multiple"), [(6, 1, 4), (12, 2, 8)])
@@ -293,6 +300,17 @@ def test_a_balanced_batch_that_cannot_be_halved_in_pairs_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=f"must be a multiple of {multiple} "):
         batches(labelled(UNEVEN), batch_size, seed=0, world=world, balanced=True)
+
+
+def test_a_wrong_division_is_refused_in_a_sentence_that_counts_processes_and_parts() -> None:
+    require_divisible(24, world=3, parts=4)
+    require_divisible(24, world=3, balanced=True, parts=2)
+    with pytest.raises(UserError) as refused:
+        require_divisible(24, world=3, balanced=True, parts=4)
+    assert str(refused.value) == (
+        "the batch size must be a multiple of 48 (two sources and two references for each of 3 processes in "
+        "4 parts), got 24"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:skipped")

@@ -1,4 +1,4 @@
-"""Chance that needs no storage: the random state of a step is a pure function of seed, step and rank."""
+"""Chance that needs no storage: the random state of a step is a pure function of seed, step and share."""
 
 import hashlib
 
@@ -11,6 +11,9 @@ def mixed(*numbers: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def seed_step(seed: int, t: int, rank: int = 0) -> None:
-    """Set torch's random state, on every device, for step ``t``: so a resumed run is the same run."""
-    torch.manual_seed(mixed(seed, t, rank))
+def seed_step(seed: int, t: int, share: int = 0) -> None:
+    """Set torch's random state, on every device, for step ``t``: so a resumed run is the same run.
+
+    share: of a batch that is shared out over ranks and parts, so that no two of them draw alike.
+    """
+    torch.manual_seed(mixed(seed, t, share))

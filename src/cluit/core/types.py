@@ -16,8 +16,11 @@ from cluit.core.errors import UserError
 Metrics = dict[str, Tensor]
 """Named scalars of one step, detached, still on the device: nobody waits for them until they are printed."""
 
-Descend = Callable[..., None]
-"""``descend(loss, "critic")``: the weights of the named optimizers take one step down ``loss``."""
+Descend = Callable[..., bool]
+"""``descend(loss, "critic")``: the weights of the named optimizers take one step down ``loss``.
+
+True where they have moved. Where a batch is taken in parts (``--accumulate``), they only do in its last one:
+what is to happen once a step, such as following a network's weights, has to wait for that."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class Batch:
     labels: Tensor | None = None
     """(N,) long, the class of each picture, -1 where it is not told. Only for a method whose configuration
     has a ``labelled_share``: None for all others, so that they cannot but learn without."""
+
+    def share(self, number: int, of: int) -> Batch:
+        """The ``number``-th of ``of`` equal shares, with its part of either half."""
+        labels = None if self.labels is None else share(self.labels, number, of)
+        return Batch(share(self.images, number, of), labels)
+
+
+def share(rows: Tensor, number: int, of: int) -> Tensor:
+    """(N, ...) -> (N/of, ...): the ``number``-th of ``of`` equal pieces of either half of the rows.
+
+    Rows 2i and 2i + 1 stay neighbours where half a share is even. A share of a share is one of more shares:
+    ``share(share(rows, r, R), p, P)`` is ``share(rows, r · P + p, R · P)``.
+    """
+    return rows if of == 1 else rows.unflatten(0, (2, of, -1))[:, number].flatten(0, 1)
 
 
 class Translator(nn.Module, ABC):

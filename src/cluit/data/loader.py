@@ -13,7 +13,7 @@ from torch import Tensor
 from cluit.core.chance import mixed
 from cluit.core.errors import UserError
 from cluit.core.images import to_unit
-from cluit.core.types import Batch
+from cluit.core.types import Batch, share
 from cluit.data.dataset import Pictures
 from cluit.data.labels import UNTOLD, Labelled
 
@@ -33,10 +33,10 @@ def batches(
     """Batches ``start``, ``start + 1``, ... without end; batch t depends on (len(dataset), seed, t) alone.
 
     dataset: ImageFolder, Portraits, or ``as_dataset(anything)``; batches of a `Labelled` have labels.
-    batch_size: over all ranks. The first half are sources, the second half references; this rank's share is
-        every ``world``-th row of either half, so that the ranks together hold exactly the whole batch.
+    batch_size: over all ranks. The first half are sources, the second half references; a rank has its share
+        of either (`cluit.core.types.share`), so that together they hold exactly the whole batch.
     balanced: all classes come equally often, see ``balanced_indices``: batch t depends on the labels too. A
-        rank's share is then every ``world``-th pair.
+        rank's share is of whole pairs.
     workers: threads that read and decode; ``prefetch``: batches made ahead of the one in use.
 
     An error in a worker is raised here, at the batch that it spoils. ``close()`` ends the threads; so do an
@@ -56,8 +56,7 @@ def batches(
             indices = balanced_indices(members, batch_size, seed, t)
         else:
             indices = batch_indices(length, batch_size, seed, t)
-        halves = torch.tensor(indices).view(2, -1, 2 if balanced else 1)
-        mine = halves[:, rank::world].flatten().tolist()
+        mine = share(torch.tensor(indices), rank, world).tolist()
         if isinstance(dataset, Labelled):
             pixels, labels = dataset.batch(mine)
         else:
@@ -69,14 +68,14 @@ def batches(
     return _stream(load, start, device, workers, prefetch)
 
 
-def require_divisible(batch_size: int, world: int = 1, balanced: bool = False) -> None:
-    """UserError for a batch that cannot be halved and shared out."""
-    each = ("two sources and two references", 4) if balanced else ("one source and one reference", 2)
-    if batch_size < 1 or batch_size % (each[1] * world):
-        processes = f" for each of {world} processes" if world > 1 else ""
-        raise UserError(
-            f"the batch size must be a multiple of {each[1] * world} ({each[0]}{processes}), got {batch_size}"
-        )
+def require_divisible(batch_size: int, world: int = 1, balanced: bool = False, parts: int = 1) -> None:
+    """UserError for a batch that cannot be halved and shared out over ranks, each of them in ``parts``."""
+    what, least = ("two sources and two references", 4) if balanced else ("one source and one reference", 2)
+    multiple = least * world * parts
+    if batch_size < 1 or batch_size % multiple:
+        sharers = [f"{n} {name}" for n, name in ((world, "processes"), (parts, "parts")) if n > 1]
+        shared = f" for each of {' in '.join(sharers)}" if sharers else ""
+        raise UserError(f"the batch size must be a multiple of {multiple} ({what}{shared}), got {batch_size}")
 
 
 def batch_indices(length: int, batch_size: int, seed: int, t: int) -> list[int]:

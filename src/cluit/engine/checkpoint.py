@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from cluit.core import distributed
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.types import Method
@@ -31,7 +32,8 @@ def training_state(
     """Everything needed to go on after ``t`` completed steps as if nothing had happened.
 
     precision: its name, resolved, e.g. ``bfloat16``. settings: plain values, as in JSON. Random state is
-    missing on purpose: each step seeds its own. The tensors are the live ones, not copies.
+    missing on purpose: each step seeds its own. The tensors are the live ones, not copies. All ranks must
+    call it.
     """
     return {
         "format": FORMAT,
@@ -42,6 +44,7 @@ def training_state(
         "meter": meter.state_dict(),
         "precision": precision,
         "settings": json.loads(json.dumps(settings)),
+        "ranks": distributed.world(),
         "torch": str(torch.__version__),
     }
 

@@ -8,6 +8,8 @@ from typing import IO, cast
 
 from rich.console import Console
 
+from cluit.core.distributed import rank
+
 STDERR = 2
 
 
@@ -48,5 +50,9 @@ def give_up_stderr() -> None:
 
 
 def run_console() -> Console:
-    """A console on standard error that says things as they are: a path in brackets is no markup."""
-    return Console(file=cast(IO[str], Lasting()), markup=False, highlight=False, emoji=False, soft_wrap=True)
+    """A console on standard error that says things as they are: a path in brackets is no markup.
+
+    Of several ranks the first one speaks.
+    """
+    file = cast(IO[str], Lasting())
+    return Console(file=file, quiet=rank() > 0, markup=False, highlight=False, emoji=False, soft_wrap=True)

@@ -12,7 +12,9 @@ from typing import Any, Protocol, Self
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from torch import Tensor
 
+from cluit.core import distributed
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.types import Metrics, Translator
@@ -29,7 +31,8 @@ class Writer(Protocol):
 class Meter:
     """A hook that averages each metric over the steps since its last reading; sums stay on the device.
 
-    What it remembers belongs into a checkpoint, so that a resumed run logs the same means.
+    What it remembers belongs into a checkpoint, so that a resumed run logs the same means. Ranks keep their
+    own sums until they are read or saved, which all of them must do together.
     """
 
     def __init__(self) -> None:
@@ -42,10 +45,10 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self, t: int) -> dict[str, float]:
-        """The means, and begin anew. Diverged if any metric was not finite in any of the steps."""
+        """The means, over ranks too, and begin anew. Diverged if any metric was not finite in any step."""
         if not self.sums:
             return {}
-        sums = dict(zip(self.sums, torch.stack(list(self.sums.values())).tolist(), strict=True))
+        sums = dict(zip(self.sums, self.gathered().mean(dim=0).tolist(), strict=True))
         for name, total in sums.items():
             if not math.isfinite(total):
                 raise Diverged(name, t)
@@ -53,11 +56,22 @@ class Meter:
         self.sums, self.counts = {}, {}
         return means
 
+    def gathered(self) -> Tensor:
+        """(world, M): the sums of all ranks."""
+        return distributed.gather(torch.stack(list(self.sums.values()))[None])
+
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums, "counts": self.counts}
+        sums = dict(zip(self.sums, self.gathered().unbind(dim=1), strict=True)) if self.sums else {}
+        return {"sums": sums, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+        """Each rank its own sums; where there are now more or fewer ranks, each the mean."""
+        totals = {name: total.reshape(-1) for name, total in state["sums"].items()}
+        alike = all(len(total) == distributed.world() for total in totals.values())
+        self.sums = {
+            name: total[distributed.rank()] if alike else total.mean() for name, total in totals.items()
+        }
+        self.counts = dict(state["counts"])
 
 
 class Log:
@@ -171,7 +185,7 @@ class ProgressBar:
         self.bar.stop()
 
     def __call__(self, t: int, metrics: Metrics, translator: Translator | None = None) -> None:
-        if time.monotonic() - self.marks[-1][0] < self.pause and t != self.total:
+        if self.console.quiet or (time.monotonic() - self.marks[-1][0] < self.pause and t != self.total):
             return
         self.marks.append((time.monotonic(), t))
         text = self.describe(t, metrics)

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from cluit.core.errors import UserError
 from cluit.core.files import STRAYS, disk_errors
 
 LOCK = ".lock"
+"""Held while a process trains there; it says which torchrun that process is of, if any."""
 SETTINGS = "settings.yaml"
 """The first file to be written into a run: a folder that has it can be resumed, checkpoint or not."""
 
@@ -34,6 +36,9 @@ def claim_run(run: Path, *, resume: bool) -> Iterator[None]:
         take(lock.fileno(), run)
         require_claimable(run, resume)  # another process may have begun and ended a run since
         with disk_errors(run):
+            lock.truncate(0)
+            lock.write(launcher())
+            lock.flush()
             for stray in run.rglob(STRAYS):
                 if not stray.is_dir():
                     stray.unlink()
@@ -46,6 +51,24 @@ def claim_run(run: Path, *, resume: bool) -> Iterator[None]:
                     for folder in made:
                         folder.rmdir()
             raise
+
+
+def launcher() -> str:
+    """Names the torchrun that has started this process, the same after each restart; empty without one."""
+    number = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"{number} {os.getppid()}" if number else ""
+
+
+def restarted(run: Path) -> bool:
+    """Whether torchrun has started this process again, after it had trained in ``run`` and something failed.
+
+    So a training is resumed that is known to be the same. A folder that was there before is refused as ever,
+    however often torchrun tries it.
+    """
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    with suppress(OSError):
+        return again and (run / LOCK).read_text(encoding="utf-8") == launcher()
+    return False
 
 
 def require_claimable(run: Path, resume: bool) -> None:

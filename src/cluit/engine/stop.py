@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
+from cluit.core.distributed import rank
+
 STDERR = 2
 ACKNOWLEDGED = b"\nstopping after this step, then saving; another Ctrl-C stops at once, without saving\n"
 
@@ -40,5 +42,6 @@ class StopSignals:
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
-        with suppress(OSError):  # not print, which may be what was interrupted
-            os.write(STDERR, ACKNOWLEDGED)
+        if rank() == 0:
+            with suppress(OSError):  # not print, which may be what was interrupted
+                os.write(STDERR, ACKNOWLEDGED)

@@ -23,7 +23,10 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Overwrite the oldest slots with the ``keys`` (N, D) of all ranks, no more than there are slots."""
+        """Overwrite the oldest slots with the ``keys`` (N, D) of all ranks, no more than there are slots.
+
+        So every rank holds the same queue.
+        """
         keys = gather(keys).to(self.keys.dtype)
         slots = (self.head + torch.arange(len(keys), device=keys.device)) % len(self.keys)
         self.keys[slots] = keys

@@ -144,7 +144,12 @@ def test_critics_and_autoencoder_take_turns_and_r1_comes_every_16_turns_of_the_c
 def test_r1_is_as_many_times_as_strong_as_it_is_rare() -> None:
     method = SwapAE(dataclasses.replace(TINY, r1_interval=5))
     losses: list[Tensor] = []
-    metrics = method.step(Batch(pictures()), lambda loss, *_: losses.append(loss.detach()), 10)
+
+    def heard(loss: Tensor, *_: str) -> bool:
+        losses.append(loss.detach())
+        return False
+
+    metrics = method.step(Batch(pictures()), heard, 10)
     torch.testing.assert_close(losses[1], 5 * metrics["r1"])
 
 
@@ -156,10 +161,11 @@ def test_r1_moves_no_bias_that_it_does_not_reach() -> None:
     last = [weights["critic.head.1.bias"], weights["patch_critic.pair.3.bias"]]
     moved: list[list[bool]] = []
 
-    def watched(loss: Tensor, *names: str) -> None:
+    def watched(loss: Tensor, *names: str) -> bool:
         before = [bias.detach().clone() for bias in last]
         descend(loss, *names)
         moved.append([not torch.equal(a, b) for a, b in zip(before, last, strict=True)])
+        return True
 
     method.step(Batch(pictures()), watched, 0)
     assert moved == [[True, True], [False, False]]
@@ -210,10 +216,11 @@ def test_in_bfloat16_every_weight_whose_turn_it_is_gets_a_gradient_and_no_other(
     method = SwapAE(TINY)
     reached: set[str] = set()
 
-    def watched(loss: Tensor, *_: str) -> None:
+    def watched(loss: Tensor, *_: str) -> bool:
         loss.backward()
         reached.update(name for name, weight in method.named_parameters() if weight.grad is not None)
         method.zero_grad()
+        return False
 
     with torch.autocast("cpu", torch.bfloat16):
         method.step(Batch(pictures()), watched, t)

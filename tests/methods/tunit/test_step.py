@@ -127,8 +127,13 @@ def test_before_the_generator_joins_only_the_guide_and_its_judge_move() -> None:
 
 def test_the_guide_descends_alone_then_the_critic_then_generator_and_guide() -> None:
     method, players = built(), list[tuple[str, ...]]()
+
+    def heard(loss: Tensor, *names: str) -> bool:
+        players.append(names)
+        return False
+
     for t in range(3):
-        method.step(batch(), lambda loss, *names: players.append(names), t)
+        method.step(batch(), heard, t)
     assert players == [("guide",), ("guide",), ("guide",), ("critic",), ("generator", "guide")]
 
 

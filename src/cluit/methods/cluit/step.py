@@ -90,9 +90,8 @@ class Cluit(Method):
         if reconstruction_weight := settle(c.reconstruction_weight_start, 0.0, t, c.settle_steps):
             metrics["reconstruction"] = F.l1_loss(G.decode(structure, own_style).float(), source)
             objective = objective + reconstruction_weight * metrics["reconstruction"]
-        descend(objective, "translator")
-
-        follow(judge, D, self.average_decay(t))
+        if descend(objective, "translator"):
+            follow(judge, D, self.average_decay(t))
         self.queue.push(key)
         return {name: value.detach() for name, value in metrics.items()}
 

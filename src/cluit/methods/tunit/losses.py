@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cluit.core.distributed import summed
 from cluit.losses.contrastive import info_nce
 
 LEAST = 1e-10  # of a probability, before its logarithm
@@ -14,10 +15,10 @@ def mutual_information(logits: Tensor, view_logits: Tensor, counted: Tensor) -> 
 
     logits, view_logits: (N, K); counted: (N,) bool, the pictures that take part. In nats: 0 where a cluster
     tells nothing of the other view's (and where no picture takes part), up to log(K) where both always agree
-    and all clusters are equally large.
+    and all clusters are equally large. The joint distribution is of the pictures of all ranks.
     """
     p, q = logits.float().softmax(dim=1), view_logits.float().softmax(dim=1) * counted[:, None]
-    joint = (p[:, :, None] * q[:, None]).sum(dim=0)  # (K, K); no matrix product, which autocast would round
+    joint = summed((p[:, :, None] * q[:, None]).sum(dim=0))  # (K, K); autocast would round a matrix product
     joint = joint + joint.T
     joint = joint / joint.sum().clamp(min=LEAST)
     rows, columns = joint.sum(dim=1, keepdim=True), joint.sum(dim=0, keepdim=True)
@@ -26,12 +27,12 @@ def mutual_information(logits: Tensor, view_logits: Tensor, counted: Tensor) -> 
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy, in nats, over the pictures that have a label; 0 where none has.
+    """Cross-entropy, in nats, over the pictures of all ranks that have a label; 0 where none has.
 
     logits: (N, K); labels: (N,) long, −1 for unknown.
     """
     total = F.cross_entropy(logits.float(), labels, ignore_index=-1, reduction="sum")
-    return total / (labels >= 0).sum().clamp(min=1)
+    return summed(total) / summed((labels >= 0).sum()).clamp(min=1)
 
 
 def style_contrast(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cluit.core.types import Translator
 from cluit.methods.tunit.config import TunitConfig
+from cluit.nn.batch_norm import BatchNorm2d
 from cluit.nn.blocks import UNIT_VARIANCE, act, double, halve, instance_norm, shortcut
 from cluit.nn.filter_response import FilterResponseNorm
 
@@ -26,7 +27,7 @@ class Guide(nn.Module):
         layers, inputs = list[nn.Module](), 3
         for group in GROUPS:
             for outputs in (config.width * multiple for multiple in group):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), BatchNorm2d(outputs), nn.ReLU()]
                 inputs = outputs
             layers.append(nn.MaxPool2d(2))
         self.trunk = nn.Sequential(*layers)
@@ -43,7 +44,7 @@ class Guide(nn.Module):
 @contextmanager
 def unrecorded(network: nn.Module) -> Iterator[None]:
     """Inside, batch norm goes by its batch and keeps no trace of it: for pictures that are not met in use."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam, Optimizer, RMSprop
 
+from cluit.core.distributed import world
 from cluit.core.types import Batch, Descend, Method, Metrics
 from cluit.data.augment import Views
 from cluit.losses.adversarial import r1_penalty
@@ -83,11 +84,12 @@ class Tunit(Method):
 
         joint = t >= c.joint_from
         objective, metrics = self.guide_objective(images, view, key, labels, t)
-        descend(c.joint_weight * objective if joint else objective, "guide")
+        moved = descend(c.joint_weight * objective if joint else objective, "guide")
         if joint:
             metrics |= self.play(images, labels, descend)
 
-        follow(self.judge, self.translator.guide, warm_decay(c.average_decay, t))
+        if moved:
+            follow(self.judge, self.translator.guide, warm_decay(c.average_decay, t))
         self.remember(key, t)
         return {name: value.detach() for name, value in metrics.items()}
 
@@ -147,6 +149,6 @@ class Tunit(Method):
 
     def remember(self, key: Tensor, t: int) -> None:
         """Put the keys into the queue, which the first batch fills: random ones would be told too easily."""
-        rounds = -(-len(self.queue.keys) // len(key)) if t == 0 else 1
+        rounds = -(-len(self.queue.keys) // (len(key) * world())) if t == 0 else 1
         for _ in range(rounds):
             self.queue.push(key)
