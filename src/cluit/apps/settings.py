@@ -34,7 +34,9 @@ class TrainSettings:
     data: str | None = None
     """The folder of pictures, or the word portraits."""
     batch_size: int = 32
-    """Pictures per step: the first half are sources, the second half references."""
+    """Pictures per step: the first half are sources, the second half references. Over all processes."""
+    accumulate: int = 1
+    """Parts that a batch is taken in, one after the other, so that a small memory holds it."""
     steps: int = 100_000
     """Steps in all, those before --resume included."""
     seed: int = 0
@@ -74,7 +76,8 @@ class TrainSettings:
         known_recipe(self.recipe, known_method(self.method))
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size must be even and at least 2, got {self.batch_size}")
-        for name in ("steps", "workers", "log_every", "grid_every", "score_every", "save_every"):
+        counts = "accumulate", "steps", "workers", "log_every", "grid_every", "score_every", "save_every"
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("seed", "cache"):
@@ -101,7 +104,7 @@ class Settings:
 
 CHANGEABLE = (
     "steps", "minutes", "device", "precision", "data", "held_out", "cache", "workers", "tensorboard",
-    "log_every", "grid_every", "score_every", "save_every",
+    "accumulate", "log_every", "grid_every", "score_every", "save_every",
 )  # fmt: skip
 """What may differ when a run is resumed. ``data`` may have moved, its pictures are compared; so may
 ``held_out``, but where there was none, or would be none, other pictures would be trained on."""

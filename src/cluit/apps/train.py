@@ -1,29 +1,28 @@
 """The main job: pictures in, a run out. It introduces settings, data and engine to each other and trains."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from cluit.apps.api import SHIPPED, model_folder
-from cluit.apps.job import Job
-from cluit.apps.pictures import PORTRAITS, Data, open_data
-from cluit.apps.settings import Settings, as_yaml, checked, layered, read_settings, resumed
-from cluit.apps.truths import portraits_judge
+from cluit.apps.job import Job, sharing
+from cluit.apps.pictures import PORTRAITS, open_data
+from cluit.apps.settings import Settings, checked, layered, read_settings, resumed
+from cluit.core import distributed
 from cluit.core.errors import UserError
-from cluit.core.files import atomic_file
 from cluit.core.machine import has_fast_bfloat16, pick_device, pick_precision
 from cluit.data.dataset import MapStyle
 from cluit.data.labels import UNTOLD, Labelled, listed
 from cluit.data.loader import require_divisible
 from cluit.engine.checkpoint import latest_checkpoint, load_checkpoint
 from cluit.engine.console import run_console
-from cluit.engine.run import SETTINGS, claim_run
+from cluit.engine.run import SETTINGS, claim_run, restarted
 from cluit.export import weights
+from cluit.export.hub import SCHEME
 from cluit.methods import CONFIGS
 
 
@@ -46,40 +45,71 @@ def train(
     config: a YAML file of settings. given: settings, see `TrainSettings` and the method's configuration; they
         win over the file, the file over the recipe.
 
+    Under torchrun each of its processes calls this alike; the first one writes and speaks for all.
+
     UserError for whatever the user can mend, with nothing overwritten; Diverged (a UserError) where numbers
-    are no longer finite. KeyboardInterrupt (Ctrl-C) and SystemExit(143) (SIGTERM) come after saving.
+    are no longer finite, LostRank (likewise) where another process has ended. KeyboardInterrupt (Ctrl-C) and
+    SystemExit(143) (SIGTERM) come after saving; SystemExit(1) where another process has failed and says why.
     """
     run = Path(out).expanduser()
-    console = run_console()
     if isinstance(data, str | Path):
         given["data"] = str(data)
-    named = absolute({**(read_settings(Path(config)) if config else {}), **given})
-    require_apart(run, named)
-    with claim_run(run, resume=resume):
-        stored = run / SETTINGS
-        goes_on = resume and stored.exists()
+
+    def opened() -> tuple[Settings, torch.device, bool]:
+        """Settings, device, and whether a recipe was chosen, now or when the run began. RUN is claimed."""
+        named = absolute({**(read_settings(Path(config)) if config else {}), **given})
+        require_apart(run, named)
+        again = resume or restarted(run)
+        stack.enter_context(claim_run(run, resume=again))
+        goes_on = again and (run / SETTINGS).exists()
         if goes_on:
-            settings = resumed(read_settings(stored), named)
+            settings = resumed(read_settings(run / SETTINGS), named)
         else:
             settings = layered(named, machine_recipe(named.get("device", "auto")))
         device = pick_device(settings.run.device)
         settings = with_precision(settings, device, goes_on and named.get("precision", "auto") == "auto")
-        require_divisible(settings.run.batch_size, balanced=settings.config.balanced)
+        return settings, device, goes_on or "recipe" in named
+
+    with distributed.joined(), ExitStack() as stack:
+        settings, device, chosen = distributed.from_first(opened)
+        with distributed.agreed():
+            device = distributed.own_device(pick_device(device.type))
         with memory_errors(device):
-            pictures = open_data(settings.run.data if data is None else data, settings)
-            settings = replace(settings, config=pictures.config)
-            drawn = settings.run.data == PORTRAITS
-            judge = portraits_judge(settings.config.image_size, device) if drawn else None
-            job = Job(run, settings, pictures, device, console)
+            job = prepared(run, settings, data, device)
             start = job.restore()
-            if start == 0 and settings.run.init_from is not None:
-                begin_with(job, settings.run.init_from)
-            with atomic_file(stored) as file:
-                file.write(as_yaml(settings).encode())
-            job.list_skipped()
-            announce(console, run, settings, pictures, device, start, chosen=goes_on or "recipe" in named)
-            job.train(start, judge)
+            if start == 0:
+                begin(job)
+            job.write_settings()
+            announce(job, start, chosen=chosen)
+            job.train(start)
     return run
+
+
+def prepared(run: Path, settings: Settings, data: str | Path | MapStyle | None, device: torch.device) -> Job:
+    """The job with its pictures. UserError where they, or the batches of them, cannot be had."""
+    with distributed.agreed():
+        require_divisible(
+            settings.run.batch_size, distributed.world(), settings.config.balanced, settings.run.accumulate
+        )
+        pictures = open_data(settings.run.data if data is None else data, settings)
+        job = Job(run, replace(settings, config=pictures.config), pictures, device, run_console())
+    seen = distributed.everyone(pictures.fingerprint)
+    with distributed.agreed():
+        if pictures.fingerprint != seen[0]:
+            raise UserError(
+                f"process {distributed.rank()} sees other pictures ({pictures.fingerprint}) than the first "
+                f"one ({seen[0]}); give all machines the same data"
+            )
+    return job
+
+
+def begin(job: Job) -> None:
+    """Give every rank the same first weights: those that were asked for, else those that rank 0 has drawn."""
+    model = job.settings.run.init_from
+    with distributed.agreed():
+        if model is not None and distributed.rank() == 0:
+            begin_with(job, model)
+    distributed.copy_first([*job.method.state_dict().values(), *job.average.state_dict().values()])
 
 
 @contextmanager
@@ -92,8 +122,8 @@ def memory_errors(device: torch.device) -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "CPUAllocator" not in str(error):
             raise
         raise UserError(
-            f"the memory of {device} is full; begin another run with a smaller --batch-size, --width, "
-            "--image-size or --cache"
+            f"the memory of {device} is full; take a batch in parts with --accumulate, or begin another run "
+            "with a smaller --batch-size, --width, --image-size or --cache"
         ) from error
 
 
@@ -101,8 +131,9 @@ def absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings whose paths hold wherever the run is resumed."""
     result = dict(values)
     for name, word in (("data", PORTRAITS), ("held_out", None), ("init_from", SHIPPED)):
-        if isinstance(result.get(name), str | Path) and str(result[name]) != word:
-            result[name] = str(Path(result[name]).expanduser().absolute())
+        value = result.get(name)
+        if isinstance(value, str | Path) and str(value) != word and not str(value).startswith(SCHEME):
+            result[name] = str(Path(value).expanduser().absolute())
     return result
 
 
@@ -173,22 +204,15 @@ def shapes_of(config: Any) -> dict[str, torch.Size]:
         return {name: value.shape for name, value in config.build().state_dict().items()}
 
 
-def announce(
-    console: Console,
-    run: Path,
-    settings: Settings,
-    data: Data,
-    device: torch.device,
-    start: int,
-    *,
-    chosen: bool,
-) -> None:
+def announce(job: Job, start: int, *, chosen: bool) -> None:
     """The first line: what is trained, how and where; then what was skipped, and what to expect."""
-    of = settings.run
+    of, data, console = job.settings.run, job.data, job.console
+    ranks = distributed.world()
     parts = [
         f"recipe {of.recipe}" + ("" if chosen else ", which this machine can train"),
-        f"{of.method} at {settings.config.image_size} px",
-        f"{device.type} in {of.precision}",
+        f"{of.method} at {job.settings.config.image_size} px",
+        f"{job.device.type} in {of.precision}",
+        *([f"batches of {of.batch_size} shared by {sharing(ranks, of.accumulate)}"] if ranks > 1 else []),
         f"{counted(len(data.train), 'picture')}, {len(data.held_out)} held out",
         f"steps {start} to {of.steps}"
         if of.minutes is None
@@ -202,8 +226,8 @@ def announce(
         parts.append(f"from the weights of {of.init_from}")
     console.print(" · ".join(parts))
     if count := len(data.skipped):
-        console.print(f"{counted(count, 'file')} skipped, see {run / 'skipped.txt'}")
-    if device.type == "cpu" and (of.recipe or "").startswith("paper"):
+        console.print(f"{counted(count, 'file')} skipped, see {job.run / 'skipped.txt'}")
+    if job.device.type == "cpu" and (of.recipe or "").startswith("paper"):
         console.print("the paper's setting takes weeks on a CPU; --recipe small takes hours")
 
 
