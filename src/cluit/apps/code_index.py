@@ -16,6 +16,7 @@ from cluit.apps.api import Painter
 from cluit.apps.gallery import Gallery
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
+from cluit.core.types import Translator
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -104,16 +105,21 @@ def tie(painter: Painter, gallery: Gallery, domains: Sequence[str] | None) -> di
     if domains is not None:
         names = "\n".join(domains).encode(errors="surrogateescape")
         told["domains"] = blake2b(names, digest_size=16).hexdigest()
-    digest = blake2b(digest_size=16)
-    for name, tensor in sorted(painter.translator.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return {
-        "model": digest.hexdigest(),
+        "model": fingerprint(painter.translator),
         "pictures": gallery.fingerprint(),
         "precision": str(painter.dtype).removeprefix("torch."),
         **told,
     }
+
+
+def fingerprint(translator: Translator) -> str:
+    """Of its weights: what changes one of them changes this."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(translator.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def codes_of(

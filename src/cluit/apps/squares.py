@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -54,6 +55,8 @@ def as_square(picture: Picture, size: int) -> Tensor:
     """The picture's central square, uint8 (3, size, size)."""
     if isinstance(picture, str | Path):
         return fit_square(open_picture(picture, side=size), size)
+    if isinstance(picture, Tensor) and picture.dtype == torch.uint8 and picture.shape == (3, size, size):
+        return picture.cpu()  # a square already
     return fit_square(whole(picture), size)
 
 

@@ -1,8 +1,9 @@
 """What translations are called, and what would keep them from being written: looked at before the work."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -30,15 +31,14 @@ def check_form(out: Path, *, single: bool, grid: bool, full_size: bool) -> None:
         raise UserError(f"the translations cannot be written as {out}; {advice}")
 
 
-def check_targets(targets: set[Path], inputs: set[Path], overwrite: bool) -> None:
+def check_target(target: Path, inputs: set[Path], overwrite: bool) -> None:
     """UserError where a picture would be lost; an input is kept even if ``overwrite``."""
-    existing = sorted(target for target in targets if target.exists())
-    taken = {path.resolve() for path in inputs}
-    if lost := [target for target in existing if target.resolve() in taken]:
-        raise UserError(f"{lost[0]} is one of the pictures to translate; choose another --out")
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{more} already there; choose another --out or add --overwrite")
+    if not target.exists():
+        return
+    if target.resolve() in {path.resolve() for path in inputs}:
+        raise UserError(f"{target} is one of the pictures to translate; choose another --out")
+    if not overwrite:
+        raise UserError(f"{target} is already there; choose another --out or add --overwrite")
 
 
 def check_sheet(out: Path, sources: int, references: int, size: int) -> None:
@@ -58,26 +58,25 @@ def check_side(out: Path, width: int, height: int) -> None:
         )
 
 
-def pair_names(
-    sources: Sequence[Path], references: Sequence[Path], source: Path, reference: Path
-) -> dict[tuple[Path, Path], str]:
-    """``cat--fox`` by source and reference: no two alike, as neither part holds two dashes in a row."""
-    left, right = part_names(sources, source), part_names(references, reference)
-    return {(s, r): f"{left[s]}--{right[r]}" for s in sources for r in references}
-
-
 def part_names(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """A name for each picture, from its place under ``root``; distinct also where case does not count."""
-    names: dict[Path, str] = {}
-    taken = set[str]()
-    for path in paths:
-        parts = path.relative_to(root).with_suffix("").parts if root.is_dir() else (path.stem,)
-        joined = "-".join(piece for part in parts for piece in part.split("-") if piece)
-        plain = os.fsencode(joined)[:LONGEST_NAME].decode(errors="ignore").strip("-") or "picture"
-        name, count = plain, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{plain}-{count}"
-        taken.add(name.casefold())
-        names[path] = name
-    return names
+    """A name for each picture, from its place under ``root``; distinct also where case does not count.
+
+    ``cat--fox`` names a pair then: no two alike, as neither part holds two dashes in a row.
+    """
+    alike = Counter[str]()
+    keys = (path.relative_to(root).as_posix() if root.is_dir() else path.name for path in paths)
+    return {path: numbered(plain_name(key), alike) for path, key in zip(paths, keys, strict=True)}
+
+
+def plain_name(key: str) -> str:
+    """``deep/a.png`` as ``deep-a``: at most `LONGEST_NAME` bytes, no tilde, no two dashes in a row."""
+    parts = PurePosixPath(key).with_suffix("").parts
+    joined = "-".join(piece for part in parts for piece in part.replace("~", "-").split("-") if piece)
+    return os.fsencode(joined)[:LONGEST_NAME].decode(errors="ignore").strip("-") or "picture"
+
+
+def numbered(plain: str, alike: Counter[str]) -> str:
+    """``plain``, or ``plain~2`` where ``alike`` has seen one, without regard to case; it counts this one."""
+    folded = plain.casefold()
+    alike[folded] += 1
+    return plain if alike[folded] == 1 else f"{plain}~{alike[folded]}"

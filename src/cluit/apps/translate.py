@@ -1,8 +1,6 @@
-"""`cluit translate`: files or folders of pictures on either side, or made-up styles; files out."""
+"""`cluit translate`: one picture or one sheet of them here, whole folders in `cluit.apps.bulk`."""
 
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -10,23 +8,19 @@ from PIL import Image
 from torch import Tensor
 
 from cluit.apps.api import Painter, load
-from cluit.apps.domains import domains_of
-from cluit.apps.gallery import progress
+from cluit.apps.bulk.job import Job
+from cluit.apps.bulk.pairing import Rule
+from cluit.apps.bulk.progress import Skipped, progress
+from cluit.apps.bulk.sources import Tell, batched
+from cluit.apps.bulk.styles import Styles, encoded, find, made_up, read
 from cluit.apps.squares import as_square, paste_back
-from cluit.apps.targets import (
-    check_form,
-    check_sheet,
-    check_side,
-    check_targets,
-    is_picture_name,
-    pair_names,
-)
+from cluit.apps.targets import check_form, check_sheet, check_side, check_target, is_picture_name, part_names
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
 from cluit.core.images import as_picture
 from cluit.core.images import grid as lay_out
-from cluit.data.decode import BadPictureError, open_picture
-from cluit.data.folder import ImageFolder
+from cluit.data.decode import open_picture
+from cluit.data.shards import is_shards
 
 
 def translate(
@@ -35,169 +29,130 @@ def translate(
     reference: Path | None = None,
     *,
     out: Path,
+    each: int | None = None,
+    nearest: int | None = None,
+    farthest: int | None = None,
+    pairs: Path | None = None,
     latent: int | None = None,
     domain: str | None = None,
     seed: int = 0,
     grid: bool = False,
     full_size: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
+    manifest: Path | None = None,
+    format: str | None = None,
+    quality: int = 95,
+    shards: int | None = None,
+    workers: int = 4,
     device: str = "auto",
     precision: str = "auto",
     batch_size: int = 16,
 ) -> None:
-    """Repaint every source in the style of every reference, or in styles that the model makes up.
+    """Repaint sources in the style of references, or in styles that the model makes up.
 
     model: a run, a saved model, or portraits, the one that is shipped.
-    source, reference: a picture or a folder of them, of any size; the central square counts.
+    source, reference: a picture or a folder of them, of any size; the central square counts. Sources may be
+        tar shards, see `is_shards`.
     out: a picture's name where there is one source and one reference or with grid, else a folder.
+    each, nearest, farthest, pairs: who meets whom, see `Rule`; without any of them everyone meets all.
     latent: instead of a reference, how many styles to make up, by ``seed``; each source gets all of them.
     domain: see `Painter.styles` and `Painter.sample_styles`.
     grid: one sheet, the references in its first row, the sources in its first column.
     full_size: the whole source, its central square repainted; else squares of the model's size.
-    overwrite: replace what is already there; a source or a reference is never replaced.
+    resume, overwrite, manifest, format, quality, shards, workers: see `Job`.
     """
-    require_styles(reference, latent)
+    rule = Rule(each=each, nearest=nearest, farthest=farthest, pairs=pairs, latent=latent)
+    rule.check(reference)
     source, out = source.expanduser(), out.expanduser()
-    worn = Path() if reference is None else reference.expanduser()
-    skipped: dict[Path, str] = {}
-    sources = find(source, skipped)
-    references = find(worn, skipped) if latent is None else made_up(latent, domain)
-    single = grid or (source.is_file() and (worn.is_file() or latent == 1) and is_picture_name(out))
+    worn = None if reference is None else reference.expanduser()
+    for place in (source, *([] if worn is None else [worn])):
+        if not place.exists() and not is_shards(place):
+            raise UserError(f"there is no picture or folder at {place}")
+    one_style = latent == 1 if worn is None else worn.is_file() and pairs is None
+    single = grid or (source.is_file() and one_style and is_picture_name(out))
     check_form(out, single=single, grid=grid, full_size=full_size)
-    names = pair_names(sources, references, source, worn)
-    targets = {pair: out if single else out / f"{name}.png" for pair, name in names.items()}
-    check_targets(set(targets.values()), {*sources, *(references if latent is None else ())}, overwrite)
-    if single and full_size:
+
+    def ready() -> Painter:
+        return load(model, device=device, precision=precision, batch_size=batch_size)
+
+    if not single:
+        Job(
+            source, worn, out, rule, domain=domain, seed=seed, full_size=full_size, resume=resume,
+            overwrite=overwrite, manifest=manifest, format=format or "png", quality=quality, shards=shards,
+            workers=workers,
+        ).run(ready)  # fmt: skip
+        return
+    if rule.chooses or resume or manifest or format or shards:
+        raise UserError(f"{out} is one picture: leave out what is for folders, or name a folder")
+    skipped = Skipped()
+    sources = find(source, skipped)
+    references = [] if worn is None else find(worn, skipped)
+    check_target(out, {*sources, *references}, overwrite)
+    if full_size:
         check_side(out, *open_picture(source).size)
-
-    painter = load(model, device=device, precision=precision, batch_size=batch_size)
+    painter = ready()
+    if latent is None:
+        assert worn is not None
+        names = [*part_names(references, worn).values()]
+        styles = encoded(painter, references, names, domain, skipped, workers)
+    else:
+        styles = made_up(painter, latent, domain, seed)
     if grid:
-        check_sheet(out, len(sources), len(references), painter.image_size)
-    if not grid:
-        announce(
-            len(sources),
-            len(references),
-            "the style of {:,} references" if latent is None else "{:,} made-up styles",
-        )
+        check_sheet(out, len(sources), len(styles), painter.image_size)
     with progress() as bar:
-        if latent is None:
-            styles = encode_styles(painter, references, domain, skipped)
-        else:
-            styles = dict(zip(references, painter.sample_styles(latent, domain, seed), strict=True))
-        pairs = translations(painter, sources, styles, skipped)
-        counted = bar.track(pairs, total=len(sources) * len(styles), description="translating")
-        if grid:
-            count = write_grid(out, counted, list(styles) if latent is None else [], painter.image_size)
-        else:
-            count = write_each(targets, counted, full_size)
-    conclude(count, out, skipped)
-
-
-def require_styles(reference: Path | None, latent: int | None) -> None:
-    """UserError unless styles come from references or are made up, one of both."""
-    if (reference is None) == (latent is None):
-        raise UserError(
-            "name a REFERENCE to take the style from, or how many to make up with --latent: one of both"
+        pictures = bar.track(
+            translations(painter, sources, styles, skipped),
+            total=len(sources) * len(styles),
+            description="translating",
         )
-    if latent is not None and latent < 1:
-        raise UserError(f"there must be at least one style to make up, not {latent}")
-
-
-def made_up(count: int, domain: str | None) -> list[Path]:
-    """What styles without references are called: by their domain and number."""
-    name = (domain or "style").replace(os.sep, "-")
-    return [Path(f"{name}-{number}") for number in range(1, count + 1)]
-
-
-def find(path: Path, skipped: dict[Path, str]) -> list[Path]:
-    """The picture at ``path``, or all that are in the folder; headers that show a fault go to ``skipped``."""
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise UserError(f"there is no picture or folder at {path}")
-    folder = ImageFolder(path, size=1, cache_bytes=0, minimum=1)
-    skipped |= folder.skipped
-    return folder.paths
-
-
-def announce(sources: int, styles: int, wearing: str) -> None:
-    """How many pictures this will be, where they may be more than was thought of."""
-    if min(sources, styles) > 1:
-        count = f"{sources:,} sources in {wearing.format(styles)} each: {sources * styles:,} pictures"
-        print(count, file=sys.stderr, flush=True)
-
-
-def read(paths: Sequence[Path], size: int, skipped: dict[Path, str]) -> dict[Path, Tensor]:
-    """The central squares, uint8 (3, size, size); what cannot be read goes to ``skipped``."""
-    squares = {}
-    for path in paths:
-        try:
-            squares[path] = as_square(path, size)
-        except BadPictureError as bad:
-            skipped[path] = bad.reason
-    return squares
-
-
-def encode_styles(
-    painter: Painter, references: Sequence[Path], domain: str | None, skipped: dict[Path, str]
-) -> dict[Path, Tensor]:
-    """The style (S,) of each reference that can be read, in order, computed once. domain: of all."""
-    names = domains_of(painter.translator, references, domain)
-    known = None if names is None else dict(zip(references, names, strict=True))
-    styles: dict[Path, Tensor] = {}
-    for start in range(0, len(references), painter.batch_size):
-        squares = read(references[start : start + painter.batch_size], painter.image_size, skipped)
-        if squares:
-            told = None if known is None else [known[path] for path in squares]
-            styles |= zip(squares, painter.styles(list(squares.values()), told), strict=True)
-    return styles
+        if grid:
+            header = [] if worn is None else styles.places
+            count = write_grid(out, pictures, header, painter.image_size)
+        else:
+            count = write_one(out, pictures, full_size)
+    if not count:
+        raise UserError(f"nothing could be translated ({skipped}); give other pictures")
+    print(f"{count} translation{'s' * (count > 1)} in {out}")
 
 
 def translations(
-    painter: Painter, sources: Sequence[Path], styles: Mapping[Path, Tensor], skipped: dict[Path, str]
-) -> Iterator[tuple[Path, Path, Tensor]]:
-    """(source, reference, uint8 (3, S, S)) of every pair, source by source, each structure computed once."""
-    if not styles:
-        return
-    references, codes = list(styles), torch.stack(list(styles.values()))
-    for start in range(0, len(sources), painter.batch_size):
-        squares = read(sources[start : start + painter.batch_size], painter.image_size, skipped)
+    painter: Painter, sources: Sequence[Path], styles: Styles, tell: Tell
+) -> Iterator[tuple[Path, Tensor]]:
+    """Source and uint8 (3, S, S) of every pair, source by source, each structure computed once."""
+    for part in batched(sources, painter.batch_size):
+        squares = read(part, painter.image_size, tell)
         if not squares:
             continue
         readable, structures = list(squares), painter.structures(list(squares.values()))
-        pairs = torch.cartesian_prod(torch.arange(len(readable)), torch.arange(len(references)))
-        for part in pairs.split(painter.batch_size):
-            i, j = part.to(codes.device).unbind(1)
-            painted = painter.paint(structures[i], codes[j])
-            for (row, column), pixels in zip(part.tolist(), painted, strict=True):
-                yield readable[row], references[column], pixels
+        pairs = torch.cartesian_prod(torch.arange(len(readable)), torch.arange(len(styles)))
+        for chosen in pairs.split(painter.batch_size):
+            i, j = chosen.to(styles.codes.device).unbind(1)
+            painted = painter.paint(structures[i], styles.codes[j])
+            yield from (
+                (readable[row], pixels) for row, pixels in zip(chosen[:, 0].tolist(), painted, strict=True)
+            )
 
 
-def write_each(
-    targets: Mapping[tuple[Path, Path], Path], pictures: Iterable[tuple[Path, Path, Tensor]], full_size: bool
-) -> int:
-    """Each translation into its own file; how many."""
-    count, opened, whole = 0, None, None
-    for source, reference, pixels in pictures:
+def write_one(out: Path, pictures: Iterable[tuple[Path, Tensor]], full_size: bool) -> int:
+    """The only translation; 0 where there is none."""
+    count = 0
+    for source, pixels in pictures:
         picture = as_picture(pixels)
-        if full_size:
-            if whole is None or source != opened:
-                opened, whole = source, open_picture(source)
-            picture = paste_back(whole, picture)
-        write_picture(targets[source, reference], picture)
+        write_picture(out, paste_back(open_picture(source), picture) if full_size else picture)
         count += 1
     return count
 
 
 def write_grid(
-    out: Path, pictures: Iterable[tuple[Path, Path, Tensor]], references: Sequence[Path], size: int
+    out: Path, pictures: Iterable[tuple[Path, Tensor]], references: Sequence[Path], size: int
 ) -> int:
     """One sheet, sources in its first column; how many translations it shows.
 
     references: for its first row, which a sheet without any has not.
     """
     rows: dict[Path, list[Tensor]] = {}
-    for source, _, pixels in pictures:
+    for source, pixels in pictures:
         rows.setdefault(source, [as_square(source, size)]).append(pixels)
     if rows:
         corner = torch.full((3, size, size), 255, dtype=torch.uint8)
@@ -212,13 +167,3 @@ def write_picture(path: Path, picture: Image.Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file:
         picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=95)
-
-
-def conclude(count: int, out: Path, skipped: Mapping[Path, str]) -> None:
-    """Say what was written and what was not. UserError where nothing was."""
-    if not count:
-        first = "; ".join(f"{path}: {reason}" for path, reason in list(skipped.items())[:3])
-        raise UserError(f"nothing could be translated ({first}); give other pictures")
-    for path, reason in skipped.items():
-        print(f"skipped {path}: {reason}", file=sys.stderr)
-    print(f"{count} translation{'s' * (count > 1)} in {out}")

@@ -1,0 +1,1 @@
+"""Whole folders of translations: streamed, resumable, by several processes, with a manifest."""
