@@ -21,7 +21,7 @@ from cluit.core.images import as_picture, to_bytes, to_unit
 from cluit.core.machine import pick_device, pick_precision
 from cluit.core.types import StyleSampler, Translator
 from cluit.core.weights import beside_pickles
-from cluit.export import hub, weights
+from cluit.export import hub, runtime, weights
 from cluit.methods import CONFIGS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NOTHING = "there is no picture to translate; give at least one source and one re
 def model_folder(model: str | Path) -> Path:
     """Where the weights of ``model`` are.
 
-    model: a saved model's folder; a run's, which stands for its best model by held-out score,
+    model: a saved or an exported model's folder; a run's, which stands for its best model by held-out score,
     or for its latest where no score was taken; ``portraits``, the shipped one (``./portraits`` is a folder);
     or ``hf://user/name`` on the hub, with ``@revision`` where it is not the newest, which is fetched.
     """
@@ -54,6 +54,8 @@ def model_folder(model: str | Path) -> Path:
     for place in (folder, folder / "best", folder / "model"):
         if (place / weights.WEIGHTS).is_file() and (place / weights.CARD).is_file():
             return place  # of both files: a run that was killed may have written only one into best/
+    if runtime.is_exported(folder):
+        return folder
     raise UserError(
         f"{folder} holds no model ({weights.WEIGHTS} and {weights.CARD}), nor do best/ and model/ in it"
         f"{beside_pickles(folder)}; name a run that has saved one, or a saved model's folder"
@@ -66,6 +68,7 @@ def load(
     """The model of a run, of a folder or the shipped one (see ``model_folder``), ready to translate.
 
     device: auto, cpu, cuda or mps. precision: auto, float32 or bfloat16. batch_size: pictures at once.
+    A model exported to ONNX works on the CPU, in the precision that it was exported in.
     """
     return opened(model_folder(model), device, precision, batch_size)
 
@@ -97,6 +100,14 @@ def from_pretrained(
 
 def opened(folder: Path, device: str, precision: str, batch_size: int) -> Painter:
     """The model in ``folder`` itself."""
+    if runtime.is_exported(folder):
+        if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
+            raise UserError(
+                f"{folder} is an exported model, which works on the CPU and in its own precision; leave "
+                "device and precision out"
+            )
+        translator, card = runtime.load(folder)
+        return Painter(translator, card, device="cpu", precision="float32", batch_size=batch_size)
     translator, card = weights.load(folder, CONFIGS)
     return Painter(translator, card, device=device, precision=precision, batch_size=batch_size, origin=folder)
 

@@ -37,7 +37,7 @@ def widths(config: StarGANv2Config, halvings: int) -> list[int]:
 
 def of_domain(answers: Tensor, domain: Tensor) -> Tensor:
     """(N, K, S) answers of K heads, (N,) the head that each row asks for -> (N, S)."""
-    return torch.take_along_dim(answers, domain[:, None, None], dim=1).squeeze(1)
+    return answers.gather(1, domain[:, None, None].expand(-1, 1, answers.shape[2])).squeeze(1)
 
 
 class InstanceNorm(nn.Module):
