@@ -91,6 +91,14 @@ def test_every_answer_has_every_score_and_the_page_says_so(run: Run, tmp_path: P
     assert {"settings", "versions", "timings", "machine"} <= set(twin)
 
 
+def test_the_card_of_a_model_takes_its_scores(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    record = run(limit=3, each=2)
+    load(tiny_model, device="cpu").save_pretrained(tmp_path / "shared", scores=tmp_path / "out")
+    readme = (tmp_path / "shared" / "README.md").read_text()
+    assert f"| model | {record['scores']['model']['structure_kept']:.4g} |" in readme
+    assert "3 sources, each with 2 references, at 32 px" in readme
+
+
 def test_its_translations_are_those_of_the_library(tiny_model: Path, animals: Path) -> None:
     words = Job(str(tiny_model), str(animals), None, ("random",), None, False, "cpu", "float32", 4)
     painter = load(tiny_model, device="cpu", precision="float32")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from hub_server import TOKEN, Hub, Repo, sha
-from malformed import change_card
+from malformed import change_card, change_weights
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,11 +19,12 @@ from cluit.apps.provenance import training_of
 from cluit.apps.settings import as_yaml, checked, layered
 from cluit.apps.train import absolute
 from cluit.core.errors import UserError
+from cluit.core.weights import fingerprint
 
 # huggingface_hub sends small files in a way that its own HTTP library would rather not have.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content:DeprecationWarning")
 
-CPU = {"device": "cpu", "precision": "float32"}
+CPU: dict[str, Any] = {"device": "cpu", "precision": "float32"}
 FILES = ["README.md", "model.json", "model.safetensors"]
 SCORES = {"realism": 1.25, "source_effect": 0.5, "reference_effect": 0.75}
 
@@ -52,7 +53,7 @@ def run(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scores(tmp_path: Path) -> Path:
+def scores(run: Path, tmp_path: Path) -> Path:
     """What an evaluation of the run left."""
     answer = {
         "networks": {"random": {"frechet": 12.5, "mean_class_frechet": None, "kernel": 0.25}},
@@ -62,6 +63,7 @@ def scores(tmp_path: Path) -> Path:
     record = {
         "command": f"cluit evaluate {tmp_path}/secret/run --data portraits --out scores",
         "settings": {"data": str(tmp_path / "secret" / "test"), "model": "run"},
+        "weights": fingerprint(cluit.load(run, **CPU).translator),
         "test": {"sources": 1200, "each": 10, "image_size": 32},
         "machine": "a small machine",
         "scores": {"model": answer, "source": {**answer, "oracle": None}},
@@ -90,8 +92,9 @@ def test_a_saved_model_is_the_model_with_what_the_run_knows(run: Path, tmp_path:
     assert card["training"]["data"] == "photos"
     assert card["training"]["held_out_scores"] == {"step": 20, "scores": SCORES}
     text = (tmp_path / "out" / "README.md").read_text()
-    assert "On the pictures of a folder called `photos`, for 20 steps of 8 pictures, 1.5 hours in all" in text
-    assert "| realism | 1.25 | Distance between real pictures and translations" in text
+    assert "On the pictures of a folder called `photos`, for 20 steps of 8 pictures, in 90 minutes" in text
+    assert "- Distance between real pictures and translations: realism 1.25 (" in text
+    assert ": source_effect 0.5, reference_effect 0.75 (" in text
     assert "3.5" not in text, "the model is not that of step 40"
     assert "| width | 8 |" in text
     assert "secret" not in text + json.dumps(card)
@@ -167,6 +170,13 @@ def test_scores_come_with_their_command(run: Path, scores: Path, tmp_path: Path)
     assert "| source | – | 0.75 | 12.5 | 0.25 |" in text
     assert "cluit evaluate …/run --data portraits --out scores" in text
     assert "secret" not in text
+
+
+def test_scores_of_another_model_are_refused(run: Path, scores: Path, tmp_path: Path) -> None:
+    change_weights(lambda weights: next(iter(weights.values())).add_(0.5))(run / "best")
+    with pytest.raises(UserError, match="with other weights than these"):
+        cluit.load(run, **CPU).save_pretrained(tmp_path / "out", scores=scores)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b'{"command": "x"}', b'{"command": 3, "settings": 1}'])

@@ -16,7 +16,7 @@ from cluit.apps.api import Painter
 from cluit.apps.gallery import Gallery
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
-from cluit.core.types import Translator
+from cluit.core.weights import fingerprint
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -111,15 +111,6 @@ def tie(painter: Painter, gallery: Gallery, domains: Sequence[str] | None) -> di
         "precision": str(painter.dtype).removeprefix("torch."),
         **told,
     }
-
-
-def fingerprint(translator: Translator) -> str:
-    """Of its weights: what changes one of them changes this."""
-    digest = blake2b(digest_size=16)
-    for name, tensor in sorted(translator.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def codes_of(

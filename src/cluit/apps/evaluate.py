@@ -25,6 +25,7 @@ from cluit.apps.sigterm import ended_by_sigterm
 from cluit.core.errors import UserError
 from cluit.core.files import cache_folder, scratch_folder, together
 from cluit.core.machine import describe, peak_memory
+from cluit.core.weights import fingerprint
 from cluit.data.folder import ImageFolder
 from cluit.data.labels import listed
 from cluit.evaluation.cache import content
@@ -95,6 +96,7 @@ def evaluate(
         record = {
             "command": command_line(settings),
             "settings": {**settings, "features": job.features},
+            "weights": fingerprint(examiner.translator),
             "machine": describe(examiner.device),
             "test": {**work.counts(), "content": digests[0]},
             "networks": {network.name: network.dim for network in examiner.networks},

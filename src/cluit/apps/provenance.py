@@ -12,6 +12,8 @@ from typing import Any
 from cluit.apps import report
 from cluit.apps.settings import CHANGEABLE, layered, read_settings
 from cluit.core.errors import UserError
+from cluit.core.types import Translator
+from cluit.core.weights import fingerprint
 from cluit.engine.log import read_log
 from cluit.engine.run import SETTINGS
 from cluit.export.hub import SCHEME
@@ -67,11 +69,19 @@ def place(value: str) -> str:
     return value if value.startswith(SCHEME) else Path(value).name
 
 
-def evaluation_of(folder: Path) -> dict[str, Any]:
-    """The scores that `cluit evaluate` left in ``folder``, with its command. UserError where it left none."""
+def evaluation_of(folder: Path, translator: Translator) -> dict[str, Any]:
+    """The scores that `cluit evaluate` left in ``folder`` for this model, and its command.
+
+    UserError where it left none, or those of another.
+    """
     path = folder / TWIN
     try:
         record = json.loads(path.read_bytes())
+        if record.get("weights") != fingerprint(translator):
+            scored = report.place(record["settings"]["model"])
+            raise UserError(
+                f"the scores in {folder} are of {scored} with other weights than these; evaluate this model"
+            )
         return {
             "command": report.placed(record["command"]),
             "data": place(record["settings"]["data"]),

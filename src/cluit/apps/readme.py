@@ -9,9 +9,6 @@ from cluit.apps.run_page import CHARTS
 from cluit.apps.tables import Table
 from cluit.export.hub import SAMPLE
 
-MEANINGS = {name: f"{heading}; {note}" for heading, (note, names) in CHARTS.items() for name in names}
-"""Of held-out scores, by their names in the log."""
-
 NOT_RECORDED = "Not recorded with the model."
 NO_LICENCE = (
     "None is stated. Until whoever gives this model states one, others may not do more with it than the law "
@@ -99,20 +96,29 @@ def trained_on(training: Mapping[str, Any], steps: int | None) -> list[str]:
     if training.get("batch_size"):
         text += f" of {training['batch_size']} pictures"
     if training.get("seconds"):
-        text += f", {training['seconds'] / 3600:.1f} hours in all"
+        text += f", in {clock(training['seconds'])}"
     if "init_from" in training:
         text += f", from the weights of `{plain(training['init_from'])}`"
     command = training.get("command")
     return [f"{text}.", *([f"```sh\n{plain(command)}\n```"] if command else [])]
 
 
-def held_out(scores: Mapping[str, Any] | None) -> list[str]:
+def clock(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def held_out(record: Mapping[str, Any] | None) -> list[str]:
     """What the training itself logged."""
-    if not scores:
+    if not record:
         return []
-    rows = [(plain(key), figure(value), MEANINGS.get(key, "")) for key, value in scores["scores"].items()]
-    lead = f"On held-out pictures after {scores['step']:,} steps, as the training above logs them:"
-    return [lead, Table(("score", "value", "what it is"), rows).markdown()]
+    scores = dict(record["scores"])
+    lines = []
+    for heading, (note, names) in CHARTS.items():
+        known = [f"{name} {figure(scores.pop(name))}" for name in names if name in scores]
+        lines += [f"- {heading}: {', '.join(known)} ({note})"] if known else []
+    lines += [f"- {plain(name)} {figure(value)}" for name, value in scores.items()]
+    lead = f"On held-out pictures after {record['step']:,} steps, as the training above logs them:"
+    return [lead, "\n".join(lines)]
 
 
 def evaluation(record: Mapping[str, Any] | None) -> list[str]:

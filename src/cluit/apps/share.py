@@ -61,7 +61,7 @@ def write(
     if run is not None:
         told["training"] = training_of(run, steps)
     if scores is not None:
-        told["evaluation"] = evaluation_of(Path(scores))
+        told["evaluation"] = evaluation_of(Path(scores).expanduser(), translator)
     if license is not None:
         told["license"] = license
     grid = None if origin is None else sample_of(origin, steps)

@@ -6,6 +6,7 @@ Reading either executes nothing.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from cluit.core.errors import UserError
 from cluit.core.files import atomic_file, disk_errors
@@ -167,3 +168,12 @@ def refuse_unusable(path: Path, weights: Mapping[str, Tensor], network: Mapping[
             raise UserError(f"{name} in {path} is of type {kind}; save the {path.stem} again")
         if not torch.isfinite(tensor.float()).all():
             raise UserError(f"{name} in {path} is not finite; take an earlier {path.stem}")
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Of the network's weights: what changes one of them changes this. They count as float32."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
