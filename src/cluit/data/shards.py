@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -49,18 +49,6 @@ class Entry(NamedTuple):
         return f"{self.key}.{self.extension}"
 
 
-class Sample(NamedTuple):
-    """A sample with its bytes."""
-
-    key: str
-    data: bytes
-    """Of the picture's file, as it is: PNG, JPEG, WebP or BMP."""
-    extension: str
-    others: Mapping[str, bytes]
-    """The other members by extension, e.g. ``cls`` and ``json``."""
-    shard: Path
-
-
 def is_shards(place: str | Path) -> bool:
     """Whether that means tar shards: a .tar, a pattern of them, or a folder that has some and neither
     pictures nor other folders beside them."""
@@ -97,24 +85,6 @@ def shard_files(place: str | Path) -> list[Path]:
     return found
 
 
-def read_shards(shards: Sequence[Path], skipped: dict[Path, str]) -> Iterator[Sample]:
-    """Every sample that has a picture, in the order of the tars and of their members.
-
-    shards: as of `shard_files`. skipped: gets what was passed over, ``SHARD`` or ``SHARD/MEMBER``, with the
-    reason; a picture is not decoded here, so that it can be damaged still.
-    """
-    for shard in shards:
-        for entry in entries(shard, skipped):
-            try:
-                with shard.open("rb") as file:
-                    data = read_span(file.fileno(), entry.picture)
-                    others = {name: read_span(file.fileno(), span) for name, span in entry.others.items()}
-            except OSError as error:
-                skipped[shard / entry.name] = f"cannot be read: {error.strerror or error}"
-                continue
-            yield Sample(entry.key, data, entry.extension, others, shard)
-
-
 def read_span(descriptor: int, span: Span) -> bytes:
     """The bytes there. OSError where the file has become shorter."""
     data = os.pread(descriptor, span.size, span.offset)
@@ -124,10 +94,13 @@ def read_span(descriptor: int, span: Span) -> bytes:
 
 
 def entries(shard: Path, skipped: dict[Path, str]) -> Iterator[Entry]:
-    """The samples of one tar that have a picture, found by headers alone. skipped: see `read_shards`.
+    """The samples of one tar that have a picture, in order, found by headers alone.
 
     A sample has one picture: the first member with a picture's extension, one without further dots
     (``jpg``) before one with (``mask.png``).
+
+    skipped: gets what is passed over, ``SHARD`` or ``SHARD/MEMBER``, with the reason; pictures are not looked
+    into here, so that one can be damaged still.
     """
     library = needs("webdataset.tariterators", "reading tar shards", "shards")
 
