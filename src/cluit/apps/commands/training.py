@@ -25,7 +25,8 @@ def train(
     1 when it diverged, 2 for a mistake in the command.
 
     Args:
-        data: A folder of pictures, nested or flat, or the word portraits: drawn animals. --resume knows it.
+        data: A folder of pictures, nested or flat; tar shards, their folder or 'shard-{000..009}.tar'; or the
+            word portraits: drawn animals. --resume knows it.
             Subfolders are the classes of a method that has to be told some, such as starganv2.
         out: A new or empty folder for settings, log, grids, checkpoints and models; a run's, with --resume.
         resume: Go on where the run stopped, bit for bit.
