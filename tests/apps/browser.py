@@ -97,8 +97,8 @@ class Browser:
             if wanted(message):
                 return message
 
-    def open(self, page: Path, width: int, height: int, *, dark: bool) -> None:
-        """Show the page, as a phone does where it is narrow, in the user's preferred colours."""
+    def open(self, page: Path | str, width: int, height: int, *, dark: bool) -> None:
+        """Show the page, a file or an address, as a phone does where it is narrow, in the user's colours."""
         phone = width < 600
         self.ask(
             "Emulation.setDeviceMetricsOverride",
@@ -108,7 +108,7 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.ask("Page.navigate", url=page.resolve().as_uri())
+        self.ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         if not any(one.get("method") == "Page.loadEventFired" for one in self.events):
             self.until(lambda one: one.get("method") == "Page.loadEventFired")
 

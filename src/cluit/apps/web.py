@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HERE = "127.0.0.1"
 DRAWN, SEARCHED = 24, 200  # portraits to pick from, and to search, where the shipped model is shown
+SHOW = 2, 16  # of those, a cat that becomes a fox
 MOST_OFFERED = 60  # pictures of a folder to pick from
 THUMBNAIL = 128  # pixels a side
 
@@ -94,7 +95,7 @@ def fill_shelf(data: str | Path, folder: Path) -> "Shelf":
         as_picture(pixels).save(small)
         shown.append(small)
         taken.append(small if str(data) == PORTRAITS else Path(data).expanduser() / pictures.names[number])
-    return Shelf(shown, taken)
+    return Shelf(shown, taken, SHOW if str(data) == PORTRAITS else (0, -1))
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def served(page: "gr.Blocks", host: str, port: int, megabytes: float) -> Iterato
     """The page's address, while it is served. Nothing is fetched from elsewhere, nothing is sent there."""
     import gradio as gr
 
-    from cluit.apps.web_page import CSS
+    from cluit.apps.web_page import CSS, script
 
     font = gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")
     mono = gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")
@@ -112,7 +113,7 @@ def served(page: "gr.Blocks", host: str, port: int, megabytes: float) -> Iterato
     try:
         _, address, _ = page.launch(
             server_name=host, server_port=port, max_file_size=int(megabytes * MEGA), prevent_thread_lock=True,
-            theme=theme, css_paths=CSS, footer_links=["api"], quiet=True,
+            theme=theme, css_paths=CSS, head=script(megabytes), footer_links=["api"], quiet=True,
             share=False, run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False,
             pwa=False, inbrowser=False,
         )  # fmt: skip

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from cluit.apps.translate import write_picture
 from cluit.apps.web_sessions import Sessions
-from cluit.apps.web_studio import Captioned, Studio, Task
+from cluit.apps.web_studio import MOST_REFERENCES, MOST_SOURCES, Captioned, Studio, Task
 from cluit.core.errors import UserError
 
 Pictures = list[tuple[str, str | None]] | None
@@ -116,11 +117,33 @@ class Answers:
             found = self.studio.nearest(task, count)
         return self._labelled(task, found)
 
+    def usable_sources(self, request: gr.Request, pictures: Pictures) -> Any:
+        """See `_usable`."""
+        return self._usable(request, pictures, MOST_SOURCES)
+
+    def usable_references(self, request: gr.Request, pictures: Pictures) -> Any:
+        """See `_usable`."""
+        return self._usable(request, pictures, MOST_REFERENCES)
+
     def end(self, request: gr.Request) -> None:
         """The page was closed."""
         session = request.session_hash or ""
         self.sessions.end(session)
         self.studio.codes.forget(session)
+
+    def _usable(self, request: gr.Request, pictures: Pictures, most: int) -> Any:
+        """The pictures that can be used; the page tells of the others, and they are removed.
+
+        Where there are no others the gallery is left alone, as each change of it asks again. Gradio tells of
+        an upload twice: what is not there any more has been told of.
+        """
+        task = self._task(request, pictures, None, None)
+        there = [path for path in task.sources if path.exists()]
+        good, faults = self.studio.usable(there, most)
+        for fault in faults:
+            gr.Warning(self._shown(fault))
+        self.sessions.discard({*there} - {*good})
+        return gr.skip() if good == task.sources else [str(path) for path in good]
 
     def _task(
         self,
@@ -150,12 +173,16 @@ class Answers:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """A user's mistake as the page shows it: without the server's folders, and as text, not as HTML."""
+        """A user's mistake becomes what Gradio shows."""
         try:
             yield
         except UserError as error:
-            text = re.sub(rf"{re.escape(str(self.sessions.root))}(/[^/\s]+)*/", "", str(error))
-            raise gr.Error(escape(text, quote=False), print_exception=False) from error
+            raise gr.Error(self._shown(str(error)), print_exception=False) from error
+
+    def _shown(self, sentence: str) -> str:
+        """Without the server's folders, and as text: the page would take it for HTML."""
+        own = re.escape(str(self.sessions.root))
+        return escape(re.sub(rf"{own}(/[^/\s]+)*/", "", sentence), quote=False)
 
 
 def as_one(files: Sequence[Path]) -> Path:

@@ -1,5 +1,6 @@
 """The page itself: which knobs there are, where they stand, and what they ask for."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,8 @@ OLDEST = 3600
 """Seconds that an upload is kept after its last use where nobody says that its page was closed."""
 COARSE = 64
 """Pixels a side, up to which they are shown as they are rather than smoothed."""
-STEPS = {"minimum": 0.0, "maximum": 1.0, "step": 0.05}
 
-CSS = Path(__file__).with_name("web.css")
+CSS, SCRIPT = (Path(__file__).with_name(name) for name in ("web.css", "web.js"))
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Shelf:
 
     shown: Sequence[Path]
     taken: Sequence[Path]
+    first: tuple[int, int]
+    """The source and the reference that the page opens with, by number."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,16 @@ def build(answers: Answers, shelf: Shelf | None, title: str) -> gr.Blocks:
             with gr.Column(scale=3, min_width=320, elem_classes="coarse" if few else None):
                 asked, answer = _translation(answers, inputs)
                 _more(answers, inputs)
-        if shelf is not None and len(shelf.taken) > 1:
-            first = page.load(
-                lambda: ([str(shelf.taken[0])], [str(shelf.taken[-1])]),
-                outputs=[inputs.sources, inputs.references], api_visibility="private",
-            )  # fmt: skip
-            first.then(answers.translate, asked, answer, concurrency_id="quick", api_visibility="private")
+        if shelf is not None:
+
+            def open_with(request: gr.Request) -> tuple[list[str], ...]:
+                session = request.session_hash or ""
+                return tuple([str(answers.sessions.adopt(session, shelf.taken[i]))] for i in shelf.first)
+
+            opened = page.load(
+                open_with, outputs=[inputs.sources, inputs.references], api_visibility="private"
+            )
+            opened.then(answers.translate, asked, answer, concurrency_id="quick", api_visibility="private")
         page.unload(answers.end)
     return page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
 
@@ -65,14 +71,14 @@ def build(answers: Answers, shelf: Shelf | None, title: str) -> gr.Blocks:
 def _inputs(answers: Answers, shelf: Shelf | None) -> Inputs:
     """Sources and references, and what is told of them."""
     add = gr.Checkbox(
-        False, label="a pick adds to the pictures there, instead of replacing them", visible=shelf is not None,
-        render=False,
+        False, label="a pick adds to the pictures there, instead of replacing them", render=False,
+        visible=shelf is not None,
     )  # fmt: skip
     sources = _pictures("Sources: what is repainted", answers, shelf, add)
     references = _pictures("References: whose style is taken", answers, shelf, add)
-    add.render()
+    add.render()  # type: ignore[no-untyped-call]
     weights = [
-        gr.Slider(**STEPS, value=1.0, label=f"Weight of reference {i}", visible=False)
+        gr.Slider(0, 1, 1, step=0.05, label=f"Weight of reference {i}", visible=False)
         for i in range(1, MOST_REFERENCES + 1)
     ]
     references.change(_weights, references, weights, queue=False, api_visibility="private")
@@ -118,20 +124,31 @@ def _translation(answers: Answers, inputs: Inputs) -> tuple[list[Component], lis
         buttons=["download", "fullscreen"], interactive=False,
     )  # fmt: skip
     strength = gr.Slider(
-        **STEPS, value=1.0, label="Strength", info="0: the source's own style; 1: the references'",
+        0, 1, 1, step=0.05, label="Strength", info="0: the source's own style; 1: the references'",
         elem_id="strength",
     )  # fmt: skip
     with gr.Row():
         full_size = gr.Checkbox(False, label="put the result back into the whole source", min_width=200)
         keep = gr.DownloadButton("Download", variant="primary", size="md", min_width=120)
-    asked: list[Component] = [
-        inputs.sources, inputs.references, strength, *inputs.weights, full_size, inputs.domain,
-        inputs.source_domain,
-    ]  # fmt: skip
+    sliders, choices = (strength, *inputs.weights), (inputs.domain, inputs.source_domain)
+    asked: list[Component] = [inputs.sources, inputs.references, *sliders, full_size, *choices]
+    turned = full_size.change, *(one.change for one in sliders), *(one.change for one in choices)
     gr.on(
-        [knob.change for knob in asked], answers.translate, asked, [made, keep], api_name="translate",
+        [*turned], answers.translate, asked, [made, keep], api_name="translate",
         trigger_mode="always_last", show_progress="minimal", concurrency_id="quick",
     )  # fmt: skip
+    for chosen, usable in (
+        (inputs.sources, answers.usable_sources),
+        (inputs.references, answers.usable_references),
+    ):
+        looked = chosen.change(
+            usable, chosen, chosen, trigger_mode="once", show_progress="hidden", concurrency_id="quick",
+            api_visibility="private",
+        )  # fmt: skip
+        looked.then(
+            answers.translate, asked, [made, keep], trigger_mode="always_last", show_progress="minimal",
+            concurrency_id="quick", api_visibility="private",
+        )  # fmt: skip
     return asked, [made, keep]
 
 
@@ -185,3 +202,9 @@ def _more(answers: Answers, inputs: Inputs) -> None:
                 answers.nearest, [references, *inputs.weights, count, inputs.domain], found,
                 api_name="nearest", concurrency_id="quick",
             )  # fmt: skip
+
+
+def script(megabytes: float) -> str:
+    """What runs in the browser, as HTML for the page's head."""
+    text = SCRIPT.read_text("utf-8").replace("SUFFIXES", json.dumps(SUFFIXES))
+    return f"<script>\n{text.replace('MEGABYTES', f'{megabytes:g}')}</script>"

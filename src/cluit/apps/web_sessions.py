@@ -40,7 +40,7 @@ class Sessions:
         """These pictures are in use: their age counts from now, and their uploads go with the session."""
         with self._lock:
             for path in pictures:
-                if path.resolve().parent.parent == self.root:
+                if self._is_upload(path):
                     self._of[session].uploads.add(path.resolve())
                     with suppress(OSError):  # what is gone is told of when it is read
                         os.utime(path)
@@ -51,6 +51,12 @@ class Sessions:
         shutil.copyfile(picture, copy)
         self.note(session, [copy])
         return copy
+
+    def discard(self, pictures: Iterable[Path]) -> None:
+        """Remove those of them that were uploaded: they are of no use to anyone."""
+        for path in pictures:
+            if self._is_upload(path):
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def folder(self, session: str) -> Path:
         """A new folder for a result; the oldest of many gives way."""
@@ -72,3 +78,6 @@ class Sessions:
                 shutil.rmtree(upload.parent, ignore_errors=True)
         for folder in gone.results:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_upload(self, path: Path) -> bool:
+        return path.resolve().parent.parent == self.root

@@ -133,8 +133,8 @@ class Studio:
         pictures = self._walk(task, frames)
         source, *references = self._squares([task.sources[0], *task.references])
         rows = strip_rows(pictures, source, references, frames)
-        cells = [cell for row in rows for cell in row]
-        return [(picture, " ".join(words)) for picture, words in cells], sheet(rows)
+        each = [(thumbnail(one), stop(number, frames)) for number, one in enumerate(pictures)]
+        return each, sheet(rows)
 
     def animate(self, task: Task, path: Path, seconds: float = 1.5) -> None:
         """The same walk there and back as a moving picture, ``seconds`` from style to style."""
@@ -144,7 +144,7 @@ class Studio:
     def nearest(self, task: Task, k: int = 8) -> list[Captioned]:
         """Pictures of the searched folder whose style is most like the references' mix, best first.
 
-        Each with its name and the cosine similarity. Sources are not looked at.
+        Each with the cosine similarity and its name. Sources are not looked at.
         """
         if self.searched is None:
             raise UserError("no folder was named to search; start the page with --data FOLDER")
@@ -156,10 +156,25 @@ class Studio:
         readable, pixels = gallery.read([gallery.names.index(name) for name in names])
         found = {gallery.names[i]: one for i, one in zip(readable, pixels, strict=True)}
         return [
-            (thumbnail(found[name]), f"{name} {alike:.2f}")
+            (thumbnail(found[name]), f"{alike:.2f} {name}")
             for name, alike in zip(names, cosine[0].tolist(), strict=True)
             if name in found
         ]
+
+    def usable(self, pictures: Sequence[Path], most: int) -> tuple[list[Path], list[str]]:
+        """The pictures that can be used, no more than ``most``, and a sentence for each that cannot."""
+        good, faults = list[Path](), list[str]()
+        for path in pictures:
+            try:
+                self.limits.check(path)
+                good.append(path)
+            except UserError as error:
+                faults.append(str(error))
+        if len(good) > most:
+            faults.append(
+                f"the page takes up to {most} pictures here, the first of them; remove some to add others"
+            )
+        return good[:most], faults
 
     def check(self, task: Task) -> None:
         """UserError for too few or too many pictures, too large ones, and files that are none."""
@@ -182,6 +197,14 @@ class Studio:
         styles = self.codes.styles(task.session, task.references, task.domain)
         structure = self.codes.structures(task.session, first)
         return painted(self.painter, structure, walk(own, *styles, frames=frames))
+
+
+def stop(number: int, frames: int) -> str:
+    """What the frame of this number is called, in a walk of so many from style to style."""
+    line, place = divmod(number, frames - 1)
+    if place:
+        return f"{place / (frames - 1):.2f}"
+    return f"reference {line}" if line else "own style"
 
 
 def require_some(pictures: Sequence[Path], kind: str, most: int) -> None:
