@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluit.apps.api import Painter, from_pretrained, load, train
+    from cluit.apps.api import from_pretrained, load, train
+    from cluit.apps.painter import Painter
     from cluit.core.errors import UserError
 
     __version__: str
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Painter", "UserError", "__version__", "from_pretrained", "load", "train"]
 
 _HOMES = {
-    "Painter": "cluit.apps.api",
+    "Painter": "cluit.apps.painter",
     "UserError": "cluit.core.errors",
     "from_pretrained": "cluit.apps.api",
     "load": "cluit.apps.api",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluit.apps.provenance import evaluation_of, run_of, sample_of, training_of
 from cluit.apps.readme import readme
 from cluit.core.errors import UserError
 from cluit.core.files import disk_errors, together
-from cluit.core.types import Translator
 from cluit.engine.run import SETTINGS
 from cluit.export import weights
 from cluit.export.hub import HANDED_IN, README, SAMPLE
+
+if TYPE_CHECKING:
+    from cluit.apps.painter import Painter
 
 
 def require_free(folder: Path, overwrite: bool) -> None:
@@ -33,9 +34,7 @@ def require_free(folder: Path, overwrite: bool) -> None:
 
 def write(
     folder: Path,
-    translator: Translator,
-    card: Mapping[str, Any],
-    origin: Path | None,
+    painter: Painter,
     *,
     name: str,
     half: bool,
@@ -45,26 +44,10 @@ def write(
 ) -> None:
     """Write a model's files into ``folder``, made if need be, all or none; what is there by their names goes.
 
-    card: its ``model.json`` so far. origin: the folder that it was loaded from, if it was. name: for the
-    README. The others as in `Painter.save_pretrained`.
+    name: for the README. The others as in `Painter.save_pretrained`.
     """
-    if not {"method", "config"} <= card.keys():
-        raise UserError("this model does not know its method and config; give Painter a card that says them")
-    if not translator.state_dict():
-        raise UserError("an exported model has no weights to hand on; take the model that it was made from")
-    told, steps = dict(card), card.get("steps", 0)
-    if not isinstance(steps, int):
-        raise UserError(
-            f"the {weights.CARD} of this model says {steps!r} of its steps; save it anew from its run"
-        )
-    run = None if origin is None else run_of(origin)
-    if run is not None:
-        told["training"] = training_of(run, steps)
-    if scores is not None:
-        told["evaluation"] = evaluation_of(Path(scores).expanduser(), translator)
-    if license is not None:
-        told["license"] = license
-    grid = None if origin is None else sample_of(origin, steps)
+    told, origin = known_of(painter, license, scores), painter.origin
+    grid = None if origin is None else sample_of(origin, told.get("steps", 0))
     if sample and grid is None:
         raise UserError("there is no sample grid to show, as only a run has them; leave out --sample")
     try:
@@ -74,10 +57,29 @@ def write(
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"the {weights.CARD} of this model does not say what cluit writes there") from error
     with together(folder) as unfinished:
-        weights.save(unfinished, translator, told, half=half)
+        weights.save(unfinished, painter.translator, told, half=half)
         (unfinished / README).write_text(text, encoding="utf-8")
         if grid is not None:
             shutil.copyfile(grid[0], unfinished / SAMPLE)
     if grid is None:
         with disk_errors(folder / SAMPLE):
             (folder / SAMPLE).unlink(missing_ok=True)  # an earlier model's
+
+
+def known_of(painter: Painter, license: str | None, scores: str | Path | None) -> dict[str, Any]:
+    """The model's card with what its run, an evaluation and its giver say of it."""
+    known = {**painter.card}
+    if not {"method", "config"} <= known.keys():
+        raise UserError("this model does not know its method and config; give Painter a card that says them")
+    if not painter.translator.state_dict():
+        raise UserError("an exported model has no weights to hand on; take the model that it was made from")
+    if not isinstance(known.get("steps", 0), int):
+        raise UserError(f"the {weights.CARD} of this model has no number of steps; save it anew from its run")
+    run = None if painter.origin is None else run_of(painter.origin)
+    if run is not None:
+        known["training"] = training_of(run, known.get("steps", 0))
+    if scores is not None:
+        known["evaluation"] = evaluation_of(Path(scores).expanduser(), painter.translator)
+    if license is not None:
+        known["license"] = license
+    return known
