@@ -20,7 +20,7 @@ check: $(READY)  ## style, types and which way imports go
 	$(BIN)/lint-imports
 
 docs: $(READY)  ## the site, in site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site begins at site/index.html"
 
 package: $(READY)  ## sdist and wheel in dist/; the wheel is tried by itself in an empty environment
