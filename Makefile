@@ -25,7 +25,7 @@ docs: $(READY)  ## the site, in site/; a warning is an error
 
 package: $(READY)  ## sdist and wheel in dist/; the wheel is tried by itself in an empty environment
 	rm -rf dist
-	$(BIN)/python -m build
+	$(BIN)/python -m build --quiet
 	.ci/try-package '$(PYTHON)' '$(TORCH)'
 
 $(READY): pyproject.toml Makefile
