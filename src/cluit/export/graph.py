@@ -5,6 +5,7 @@ They mirror the translator's door, so that one source meets many styles without 
 
 import copy
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,9 @@ SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
 """What a graph can be exported to, and what its file's name ends with."""
 
 DOORS = {"style": "encode_style", "structure": "encode_structure", "decode": "decode"}
-TOLERANCE = {"float32": 1e-3, "float16": 5e-2}
-"""How far a graph's answers may lie from PyTorch's, in units of the largest of these or of 1."""
+TOLERANCE = {"float32": 1e-3, "float16": 5e-2, "int8": math.inf}
+"""How far a graph's answers may lie from PyTorch's, in units of the largest of these or of 1. What int8 may
+cost is judged by its pictures."""
 
 Inputs = tuple[Tensor, ...]
 
@@ -57,6 +59,7 @@ class Graph(nn.Module):
         super().__init__()
         self.translator = copy.deepcopy(translator).requires_grad_(True)
         self.door, self.dtype = DOORS[name], torch.float32
+        self.eval()
         weights = list(self.translator.parameters())
         slopes = torch.autograd.grad(self(*inputs).sum(), weights, allow_unused=True)
         self.translator.requires_grad_(False).to(dtype)
@@ -70,7 +73,7 @@ class Graph(nn.Module):
         return getattr(self.translator, self.door)(*cast).float()
 
 
-def export(
+def export_graphs(
     translator: Translator, card: Mapping[str, Any], folder: Path, to: str, *, half: bool = False
 ) -> dict[str, Exported]:
     """Write the three graphs of ``translator``, on the CPU in float32, and their card into ``folder``.
@@ -86,9 +89,21 @@ def export(
         path = folder / f"{name}{SUFFIXES[to]}"
         sides, difference = write_checked(translator, name, path, precision)
         graphs[name] = Exported(path.name, input_names(translator, name), GRAPHS[name][1], sides, difference)
-    described = {name: asdict(graph) for name, graph in graphs.items()}
-    write_card(folder, card, translator, {"to": to, "precision": precision, "graphs": described})
+    describe(translator, card, folder, graphs, {"to": to, "precision": precision})
     return graphs
+
+
+def describe(
+    translator: Translator,
+    card: Mapping[str, Any],
+    folder: Path,
+    graphs: Mapping[str, Exported],
+    form: Mapping[str, str],
+) -> None:
+    """Write the card of a folder of graphs. form: what they were exported to, and in which precision."""
+    write_card(
+        folder, card, translator, {**form, "graphs": {name: asdict(one) for name, one in graphs.items()}}
+    )
 
 
 def input_names(translator: Translator, name: str) -> tuple[str, ...]:
@@ -101,7 +116,7 @@ def write_checked(
 ) -> tuple[dict[str, int], float]:
     """Write one graph, for pictures of any size if it can be; the sides that it takes, and its difference."""
     own, other, step, least = trials(translator, name)
-    graph = Graph(translator, name, own, getattr(torch, precision)).eval()
+    graph = Graph(translator, name, own, getattr(torch, precision))
     names = input_names(translator, name)
     fixed = {"exactly": least}
     try:
@@ -202,7 +217,7 @@ def open_graph(path: Path) -> Callable[..., Tensor]:
         return open_onnx(path)
     with quiet():
         if path.suffix == SUFFIXES["torchscript"]:
-            return torch.jit.load(str(path))  # type: ignore[no-any-return]
+            return torch.jit.load(str(path))
         return torch.export.load(path).module()
 
 

@@ -6,6 +6,7 @@ torch is imported only once a command runs, so that help and refusals come at on
 from collections.abc import Mapping
 
 from cluit.apps.commands.exploring import clusters, interpolate, search, style_map
+from cluit.apps.commands.exporting import bench_export, export
 from cluit.apps.commands.making import data_portraits, data_prepare, data_reader, data_shards
 from cluit.apps.commands.measuring import evaluate, oracle
 from cluit.apps.commands.serving import app
@@ -30,6 +31,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "methods": methods,
     "save": save,
     "push": push,
+    "export": export,
     "data": {
         "portraits": data_portraits,
         "prepare": data_prepare,
@@ -41,6 +43,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         "translate": bench_translate,
         "data": bench_data,
         "search": bench_search,
+        "export": bench_export,
     },
     "demo": demo,
 }
@@ -49,5 +52,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
-    "bench": "Measure speed and memory: step, translate, data, search.",
+    "bench": "Measure speed and memory: step, translate, data, search, export.",
 }
