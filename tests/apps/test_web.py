@@ -10,11 +10,13 @@ from PIL import Image
 from cluit.apps.api import Painter, load
 from cluit.apps.code_index import codes_of
 from cluit.apps.gallery import open_gallery
+from cluit.apps.web import fill_shelf
 from cluit.apps.web_codes import Codes
 from cluit.apps.web_sessions import RESULTS_KEPT, Sessions
 from cluit.apps.web_studio import MOST_SOURCES, Limits, Studio, Task, stop
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
+from cluit.data.decode import open_picture
 from cluit.methods.starganv2.config import StarGANv2Config
 
 
@@ -59,7 +61,7 @@ def test_the_page_paints_what_the_command_line_paints(
 def test_strength_goes_from_the_sources_own_style_to_the_references(
     studio: Studio, painter: Painter, pictures: list[Path]
 ) -> None:
-    task = Task("", pictures[:2], pictures[2:3])
+    task = Task("", pictures[:1], pictures[2:3])  # one picture: batches round differently
     own = painter.translate(pictures[0], pictures[0])
     assert same(studio.translate(task, 0)[0], own)
     half, whole = (studio.translate(task, strength)[0] for strength in (0.5, 1))
@@ -214,3 +216,35 @@ def test_old_results_of_a_long_session_give_way(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
     folders = [sessions.folder("one") for _ in range(RESULTS_KEPT + 2)]
     assert [folder.exists() for folder in folders] == [False] * 2 + [True] * RESULTS_KEPT
+
+
+def test_what_cannot_be_used_is_left_out_and_told_of(studio: Studio, pictures: list[Path]) -> None:
+    wrong = pictures[0].with_name("wrong.png")
+    wrong.write_text("no picture")
+    good, faults = studio.usable([pictures[0], wrong, *pictures[1:]], 3)
+    assert good == pictures[:3]
+    assert [sentence.split(": ")[-1] for sentence in faults] == [
+        "not a PNG, JPEG, WebP or BMP picture",
+        "the page takes up to 3 pictures here, the first of them; remove some to add others",
+    ]
+    assert studio.usable(good, 3) == (good, [])
+
+
+def test_only_uploads_are_ever_discarded(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "served")
+    shown, elsewhere = tmp_path / "served" / "gallery" / "shown" / "a.png", tmp_path / "photos" / "a.png"
+    for path in (shown, elsewhere):
+        path.parent.mkdir(parents=True)
+        path.write_text("picture")
+    upload = sessions.adopt("one", elsewhere)
+    sessions.discard([upload, shown, elsewhere])
+    assert [path.exists() for path in (upload, shown, elsewhere)] == [False, True, True]
+
+
+def test_a_shelf_offers_small_pictures_of_a_folder_for_its_files(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / "photos" / "sub").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (300, 200), (40 * i, 0, 0)).save(tmp_path / "photos" / "sub" / f"{i}.jpg")
+    shelf = fill_shelf(tmp_path / "photos", tmp_path / "shown")
+    assert list(shelf.taken) == sorted((tmp_path / "photos").rglob("*.jpg"))
+    assert all(open_picture(small).size == (128, 128) for small in shelf.shown)

@@ -196,7 +196,7 @@ def test_a_wrong_file_is_told_of_in_one_sentence_and_left_out(
     refused = "(document.getElementById('refusal')?.textContent ?? '')"
     for name, words, place in (
         ("fake.png", "fake.png cannot be used: not a PNG, JPEG, WebP or BMP picture", said),
-        ("wide.png", "wide.png cannot be used: enormous: 700 × 700 pixels, more than 0.3 million", said),
+        ("wide.png", "wide.png cannot be used: 700 × 700 pixels, more than 0.3 million", said),
         ("notes.txt", "notes.txt cannot be used: not a .bmp, .jpeg, .jpg, .png, .webp picture", refused),
         ("heavy.png", "heavy.png cannot be used: 0.5 megabytes, more than 0.3; give a smaller file", refused),
     ):

@@ -14,7 +14,7 @@ from cluit.apps.gallery import open_gallery
 from cluit.apps.pictures import PORTRAITS
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.apps.web_sessions import Sessions
-from cluit.apps.web_studio import MEGA, Limits, Studio
+from cluit.apps.web_studio import MEGA, Limits, Shelf, Studio
 from cluit.core.errors import UserError
 from cluit.core.extras import needs
 from cluit.core.images import as_picture
@@ -22,8 +22,6 @@ from cluit.core.machine import describe
 
 if TYPE_CHECKING:
     import gradio as gr
-
-    from cluit.apps.web_page import Shelf
 
 HERE = "127.0.0.1"
 DRAWN, SEARCHED = 24, 200  # portraits to pick from, and to search, where the shipped model is shown
@@ -80,13 +78,11 @@ def app(
             threading.Event().wait()
 
 
-def fill_shelf(data: str | Path, folder: Path) -> "Shelf":
+def fill_shelf(data: str | Path, folder: Path) -> Shelf:
     """Pictures of ``data`` to pick from, spread over all of them, as small files in ``folder``.
 
     Of a folder the file itself is what is picked, of portraits what is shown.
     """
-    from cluit.apps.web_page import Shelf
-
     pictures = open_gallery(data, THUMBNAIL, DRAWN)
     folder.mkdir(parents=True)
     shown, taken = list[Path](), list[Path]()

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from cluit.apps.web_answers import Answers, Pictures
-from cluit.apps.web_studio import MOST_NEAREST, MOST_REFERENCES
+from cluit.apps.web_studio import MOST_NEAREST, MOST_REFERENCES, Shelf
 from cluit.data.decode import SUFFIXES
 
 AT_ONCE, WAITING = 2, 32
@@ -20,16 +20,6 @@ COARSE = 64
 """Pixels a side, up to which they are shown as they are rather than smoothed."""
 
 CSS, SCRIPT = (Path(__file__).with_name(name) for name in ("web.css", "web.js"))
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """Pictures to pick from: what is shown, and the file that is taken for it."""
-
-    shown: Sequence[Path]
-    taken: Sequence[Path]
-    first: tuple[int, int]
-    """The source and the reference that the page opens with, by number."""
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,16 @@ class Task:
     """Of all sources, whose own style is where a strength of 0 and a walk begin."""
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """Pictures to pick from: what is shown, and the file that is taken for it."""
+
+    shown: Sequence[Path]
+    taken: Sequence[Path]
+    first: tuple[int, int]
+    """The source and the reference that the page opens with, by number."""
+
+
 class Studio:
     """A model, what it has encoded so far, and the folder that is searched."""
 
