@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from cluit.apps.api import Painter, load
 from cluit.apps.code_index import codes_of
@@ -87,7 +88,8 @@ def test_a_grid_has_a_row_for_each_source_and_a_column_for_each_reference(
     assert sheet.size == (3 * step - 2, 4 * step - 2)
     assert sheet.getpixel((5, 5)) == (255, 255, 255)
     (first,) = studio.translate(Task("", pictures[:1], pictures[3:]))
-    assert same(sheet.crop((2 * step, step, 2 * step + 32, step + 32)), first)
+    cell = sheet.crop((2 * step, step, 2 * step + 32, step + 32))
+    assert np.asarray(ImageChops.difference(cell, first)).max() <= 1  # batches round differently
 
 
 def test_a_strip_names_its_stops_and_an_animation_comes_back(
