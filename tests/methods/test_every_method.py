@@ -3,15 +3,14 @@
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tiny_methods import batch, built, config
 from torch import Tensor
 
 from cluit.core.chance import seed_step
-from cluit.core.config import MethodConfig
-from cluit.core.types import Batch, Method, Translator
+from cluit.core.types import Method, Translator
 from cluit.engine.average import Average
 from cluit.engine.checkpoint import restore, training_state
 from cluit.engine.descent import Descent
@@ -20,29 +19,6 @@ from cluit.export import weights
 from cluit.methods import CONFIGS
 
 every_method = pytest.mark.parametrize("name", CONFIGS)
-
-TINY: dict[str, dict[str, Any]] = {
-    "cluit": {},
-    "tunit": {"clusters": 2, "warmup_steps": 1, "queue_size": 24, "learning_rate": 1e-3},
-    "swapae": {"crops": 2, "r1_interval": 2},
-    "starganv2": {"domains": ("cat", "dog"), "diversity_steps": 4},
-}
-"""What a method needs to be small, and for a few steps to show all that its step does."""
-
-
-def config(name: str) -> MethodConfig:
-    return CONFIGS[name](**{"image_size": 32, "width": 4, **TINY[name]})
-
-
-def built(name: str) -> Method:
-    torch.manual_seed(0)
-    return config(name).build()
-
-
-def batch(name: str, t: int = 0) -> Batch:
-    """Eight pictures; where the method is told classes, two of them in turns of two."""
-    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(t)) * 2 - 1
-    return Batch(images, torch.arange(8) // 2 % 2 if config(name).labelled_share else None)
 
 
 def styles(name: str, translator: Translator, references: Tensor) -> Tensor:
