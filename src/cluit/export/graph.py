@@ -83,6 +83,8 @@ def export_graphs(
     """
     if to not in SUFFIXES:
         raise UserError(f"a model cannot be exported to {to!r}; choose {', '.join(SUFFIXES)}")
+    for module in ("onnx", "onnxscript", "onnxruntime") if to == "onnx" else ():
+        needs(module, "an export to ONNX", "onnx")
     precision = "float16" if half else "float32"
     graphs = {}
     for name in DOORS:
@@ -184,8 +186,6 @@ def write_onnx(
     program: torch.export.ExportedProgram, inputs: Inputs, names: Sequence[str], output: str, path: Path
 ) -> None:
     """The program as one ONNX file, with what each tensor is called."""
-    for module in ("onnx", "onnxscript", "onnxruntime"):
-        needs(module, "an export to ONNX", "onnx")
     converted = torch.onnx.export(
         program, inputs, dynamo=True, verbose=False, input_names=list(names), output_names=[output]
     )
