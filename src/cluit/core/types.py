@@ -79,6 +79,11 @@ class Translator(nn.Module, ABC):
         """(N, 3, H, W), (N, S) -> (N, 3, H, W): ``source`` repainted in ``style``."""
         return self.decode(self.encode_structure(source), style)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU for one that has none, as one of exported graphs."""
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
+
     def domain_numbers(self, names: Sequence[str]) -> Tensor | None:
         """Places (N,) of ``names`` in ``domains``, None where there are none. UserError for a strange one."""
         if not self.domains:

@@ -66,7 +66,7 @@ class Examiner:
 
     @property
     def device(self) -> torch.device:
-        return next(self.translator.parameters()).device
+        return self.translator.device
 
     def look(self, which: int, numbers: Sequence[int], networks: Sequence[int]) -> Looked:
         """At the pictures ``numbers`` of set ``which``, 0 being the test pictures, through those networks."""

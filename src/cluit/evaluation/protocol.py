@@ -185,7 +185,7 @@ def _encoded(
     *told: Tensor,
 ) -> Tensor:
     """told: what ``half`` takes beside the pictures, one row for each."""
-    device = next(translator.parameters()).device
+    device = translator.device
     parts = []
     for part, *rest in zip(*(column.split(batch_size) for column in (pictures, *told)), strict=True):
         images = to_unit(part.to(device)).contiguous(memory_format=torch.channels_last)
