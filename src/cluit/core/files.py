@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Whatever fails leaves the old file as it was and nothing beside it. UserError where the disk refuses.
     """
     short = crc32(os.fsencode(path.name))  # the name itself may be as long as the disk allows
-    temporary = path.with_name(f".{short:08x}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{short:08x}.{threading.get_native_id()}.tmp")
     try:
         with disk_errors(path):
             with temporary.open("wb") as file:

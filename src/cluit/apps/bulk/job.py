@@ -28,12 +28,12 @@ from cluit.apps.bulk.record import RECORD, Settings, claim
 from cluit.apps.bulk.share import Share, own_share
 from cluit.apps.bulk.sources import Listing, Source, Tell, members_of, nameless_file
 from cluit.apps.bulk.styles import Styles, encoded, find, made_up
-from cluit.apps.code_index import fingerprint
 from cluit.apps.sigterm import ended_by_sigterm
 from cluit.apps.targets import part_names
 from cluit.core.errors import UserError
 from cluit.core.extras import needs
 from cluit.core.files import STRAYS
+from cluit.core.weights import fingerprint
 from cluit.data.shards import is_shards, shard_files
 
 MANIFEST = "manifest.csv"

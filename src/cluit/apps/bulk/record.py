@@ -12,6 +12,8 @@ from cluit.core.files import atomic_file, disk_errors
 
 FORMAT = 1
 RECORD = "job.json"
+DIGESTS = {"model", "list of references", "list of sources", "list of pairs"}
+"""Settings whose values say nothing to a reader."""
 
 Settings = Mapping[str, str | int | bool | None]
 
@@ -54,12 +56,9 @@ def compare(path: Path, settings: Settings) -> None:
     for name in dict.fromkeys([*settings, *found]):
         before, now = found.get(name), settings.get(name)
         if before != now:
-            shown = name.replace("_", " ")
-            told = (
-                f": its {shown} was {before}, not {now}" if max(len(str(before)), len(str(now))) < 100 else ""
-            )
+            told = "" if name in DIGESTS else f": its {name} was {before}, not {now}"
             raise UserError(
-                f"{path.parent} holds the translations of a job with another {shown}{told}; "
+                f"{path.parent} holds the translations of a job with another {name}{told}; "
                 "choose another --out, or add --overwrite without --resume"
             )
 
