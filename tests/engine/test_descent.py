@@ -84,6 +84,32 @@ def test_a_gradient_of_a_gradient_descends() -> None:
     assert all(moved(first, before))
 
 
+def test_parts_of_a_batch_descend_once_by_their_mean_gradient() -> None:
+    """A weight out of reach stays, and what two calls of a step gather is kept apart."""
+    inputs = torch.randn(3, 2, 4)
+
+    def losses(first: nn.Linear, second: nn.Linear, x: Tensor) -> tuple[Tensor, Tensor]:
+        return first(x).square().mean() + second.weight.sum() * 0, second(x).square().mean()
+
+    expected = []
+    for number in range(2):
+        first, second, descend = two_layers()
+        mean = torch.stack([losses(first, second, x)[number] for x in inputs]).mean()
+        assert descend(mean, ("first", "second")[number])
+        expected += copies((first, second)[number])
+
+    first, second, descend = two_layers()
+    descend, before = Descent(descend.optimizers, parts=3), copies(first) + copies(second)
+    for part, x in enumerate(inputs):
+        assert all(map(torch.equal, copies(first) + copies(second), before))
+        descend.begin(part)
+        for name, loss in zip(("first", "second"), losses(first, second, x), strict=True):
+            assert descend(loss, name) == (part == 2)
+        assert all(weight.grad is None for layer in (first, second) for weight in layer.parameters())
+    torch.testing.assert_close(copies(first) + copies(second), expected)
+    assert not descend.kept
+
+
 def test_an_unknown_name_is_an_error() -> None:
     first, _, descend = two_layers()
     with pytest.raises(KeyError, match="third"):

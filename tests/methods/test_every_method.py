@@ -14,9 +14,11 @@ from cluit.core.types import Method, Translator
 from cluit.engine.average import Average
 from cluit.engine.checkpoint import restore, training_state
 from cluit.engine.descent import Descent
+from cluit.engine.fit import step
 from cluit.engine.log import Meter
 from cluit.export import weights
 from cluit.methods import CONFIGS
+from cluit.nn.follow import warm_decay
 
 every_method = pytest.mark.parametrize("name", CONFIGS)
 
@@ -148,3 +150,33 @@ def test_features_are_a_vector_for_each_picture(name: str) -> None:
     features = built(name).features(batch(name).images)
     assert features.ndim == 2
     assert len(features) == 8
+
+
+@every_method
+def test_a_batch_in_parts_is_one_step_of_every_optimizer_and_fills_a_queue_as_the_whole_does(
+    name: str,
+) -> None:
+    whole, parts = built(name), built(name)
+    for method, number in ((whole, 1), (parts, 2)):
+        for t in range(3):
+            step(method, batch(name, t), Descent(method.optimizers(), number), t, seed=0)
+    for who, optimizer in whole.optimizers().items():
+        ours, theirs = (one.state_dict()["state"].values() for one in (parts.optimizers()[who], optimizer))
+        assert [state["step"] for state in ours] == [state["step"] for state in theirs]
+    heads = [method.state_dict().get("queue.head") for method in (whole, parts)]
+    assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "leader", "rate"),
+    [("cluit", "critic", "learning_rate"), ("tunit", "translator.guide", "guide_learning_rate")],
+)
+def test_a_judge_follows_once_a_step_however_many_parts_it_has(name: str, leader: str, rate: str) -> None:
+    method = built(name, **{rate: 0.01})
+    descend = Descent(method.optimizers(), parts=2)
+    for t in range(2):
+        before = [weight.clone() for weight in method.get_submodule("judge").parameters()]
+        step(method, batch(name, t), descend, t, seed=0)
+    leading = method.get_submodule(leader).parameters()
+    for old, now, led in zip(before, method.get_submodule("judge").parameters(), leading, strict=True):
+        torch.testing.assert_close(now, old.lerp(led, 1 - warm_decay(0.999, t)))

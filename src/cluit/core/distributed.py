@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from cluit.core.errors import UserError
 
@@ -19,10 +21,10 @@ T = TypeVar("T")
 
 
 class LostRank(UserError):  # noqa: N818 (what became of another, not a mistake in a call)
-    """Another process of this training has ended, or cannot be reached."""
+    """Another process of this training has ended, or cannot be reached, for this ``reason``."""
 
-    def __init__(self, reason: object) -> None:
-        told = " ".join(str(reason).split())[:200]
+    def __init__(self, reason: BaseException) -> None:
+        told = str(reason).split("] ")[-1].split(". ")[0].strip()  # gloo adds a place in its code, and advice
         super().__init__(
             f"another process of this training has ended or cannot be reached ({told}); --resume goes on "
             "from the last checkpoint"
@@ -49,7 +51,11 @@ def joined() -> Iterator[None]:
         yield
         return
     with connected():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        store, place, count = next(rendezvous("env://"))
+        # torchrun keeps the store for those that it starts again, who must not find the addresses of the dead
+        store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=place, world_size=count)
     try:
         yield
     finally:

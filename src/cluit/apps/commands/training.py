@@ -22,7 +22,9 @@ def train(
 
     Flags win over the file of --config, the file over the recipe, the recipe over the defaults. Exit codes: 0
     when the training is done, 130 or 143 when Ctrl-C or SIGTERM stopped it (it has saved, --resume goes on),
-    1 when it diverged, 2 for a mistake in the command.
+    1 when it diverged or another of its processes failed, 2 for a mistake in the command.
+
+    On several GPUs: torchrun --nproc-per-node GPUS -m cluit train ...; --batch-size is that of all.
 
     Args:
         data: A folder of pictures, nested or flat; tar shards, their folder or 'shard-{000..009}.tar'; or the
@@ -33,11 +35,12 @@ def train(
         config: YAML lines such as style_weight: 3.
     """
     from cluit.apps.train import train
+    from cluit.core.distributed import LostRank
     from cluit.engine.divergence import Diverged
 
     try:
         train(data, out=out, resume=resume, config=config, **settings)
-    except Diverged as error:
+    except (Diverged, LostRank) as error:
         print(f"cluit: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
