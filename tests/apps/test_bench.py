@@ -55,9 +55,9 @@ def test_a_round_has_a_turn_of_every_optimizer(method: str, monkeypatch: pytest.
     moved = set[str]()
     descend = Descent.__call__
 
-    def watched(self: Descent, loss: torch.Tensor, *names: str) -> None:
+    def watched(self: Descent, loss: torch.Tensor, *names: str) -> bool:
         moved.update(names)
-        descend(self, loss, *names)
+        return descend(self, loss, *names)
 
     monkeypatch.setattr(Descent, "__call__", watched)
     config = with_stand_ins(CONFIGS[method](image_size=32, width=4))
@@ -113,6 +113,7 @@ def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) 
         "method": "cluit",
         "variant": "float32",
         "batch_size": 1,
+        "parts": 1,
         "seconds": 0.5,
         "fastest": 0.4,
         "slowest": 0.6,
@@ -155,6 +156,8 @@ def test_a_balanced_batch_has_two_pictures_of_a_class_in_each_half() -> None:
         ({"rounds": 0}, "rounds"),
         ({"batch_size": 3}, "multiple of 2"),
         ({"batch_size": 0}, "multiple of 2"),
+        ({"batch_size": (8, 12), "accumulate": (1, 4)}, r"multiple of 8 .* 4 parts\), got 12"),
+        ({"accumulate": 0}, "accumulate"),
         ({"image_size": 33}, "image_size"),
         ({"device": "tpu"}, "unknown device"),
     ],

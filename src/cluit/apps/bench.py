@@ -1,5 +1,6 @@
 """`cluit bench`: seconds, memory and the share of this machine's matrix-multiply peak, side by side."""
 
+import itertools
 import json as codec
 import tempfile
 import time
@@ -15,11 +16,11 @@ from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.core.machine import describe, pick_device
 from cluit.data.folder import ImageFolder
-from cluit.data.loader import loading_rate
+from cluit.data.loader import loading_rate, require_divisible
 from cluit.data.portraits import SIZES, Portraits
 from cluit.methods import CONFIGS
 
-ROW = "{:11}{:24}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
+ROW = "{:11}{:24}{:>6}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
 """A line of the table."""
 
 DRAWN_AT_ONCE = 64  # portraits
@@ -30,7 +31,8 @@ def bench_step(
     method: str | Sequence[str] = "cluit",
     image_size: int = 64,
     width: int = 32,
-    batch_size: int = 32,
+    batch_size: int | Sequence[int] = 32,
+    accumulate: int | Sequence[int] = 1,
     rounds: int = 8,
     device: str = "auto",
     slow: bool = False,
@@ -38,7 +40,8 @@ def bench_step(
 ) -> None:
     """Measure training steps, and beside them the rate at which pictures are loaded.
 
-    method: one name, or several that take turns round by round.
+    method, batch_size, accumulate: one, or several of which every combination takes its turn round by round.
+        accumulate: parts that a batch is taken in.
     rounds: of two steps each, timed for each variant; figures are of one step. One more round warms up. The
         rounds have what a method does every n-th step as often as it comes, so their median may leave it out.
     slow: also time bfloat16 where this machine only imitates it.
@@ -46,9 +49,10 @@ def bench_step(
     Steps are those of a training under way, in which all networks learn. UserError where a number is out of
     range.
     """
-    jobs = prepare("step", method, image_size, width, [batch_size], rounds, device)
+    sizes, parts = ([one] if isinstance(one, int) else one for one in (batch_size, accumulate))
+    jobs = prepare("step", method, image_size, width, sizes, rounds, device, parts)
     record = measure(jobs, rounds, slow)
-    record["loading"] = loading(image_size, batch_size, 512)
+    record["loading"] = loading(image_size, max(sizes), 512)
     show(record, json)
 
 
@@ -92,9 +96,12 @@ def prepare(
     batch_sizes: Sequence[int],
     rounds: int,
     device: str,
+    parts: Sequence[int] = (1,),
 ) -> list[Job]:
-    """A job for each method and batch size. UserError where a name is unknown or a number out of range."""
+    """A job for each method, batch size and number of parts. UserError for what is unknown or too small."""
     names = [method] if isinstance(method, str) else list(dict.fromkeys(method))
+    if not batch_sizes or min(parts, default=0) < 1:
+        raise UserError(f"batch_size must be named and accumulate positive, got {batch_sizes} and {parts}")
     if rounds < 1 or not names:
         raise UserError(f"rounds must be positive and a method named, got {rounds} and {', '.join(names)!r}")
     where, jobs = pick_device(device), list[Job]()
@@ -103,11 +110,10 @@ def prepare(
             config = with_stand_ins(CONFIGS[known_method(name)](image_size=image_size, width=width))
         except ValueError as error:
             raise UserError(str(error)) from error
-        multiple = 1 if what == "translate" else 4 if config.balanced else 2
-        for batch_size in batch_sizes:
-            if batch_size < 1 or batch_size % multiple:
-                raise UserError(f"the batch of {name} must be a multiple of {multiple}, got {batch_size}")
-            jobs.append(Job(what, config, batch_size, where))
+        for batch_size, number in itertools.product(batch_sizes, parts):
+            if what == "step":
+                require_divisible(batch_size, balanced=config.balanced, parts=number)
+            jobs.append(Job(what, config, batch_size, where, number))
     return jobs
 
 
@@ -151,7 +157,16 @@ def show(record: Mapping[str, Any], json: bool) -> None:
         print(f"{record['what']} at {size} px, width {width}: medians of {turns}, fastest to slowest")
         print(
             ROW.format(
-                "method", "variant", "batch", "seconds", "", "pictures/s", "speed", "peak MiB", "share"
+                "method",
+                "variant",
+                "batch",
+                "parts",
+                "seconds",
+                "",
+                "pictures/s",
+                "speed",
+                "peak MiB",
+                "share",
             )
         )
     for row in record.get("rows", ()):
@@ -161,6 +176,7 @@ def show(record: Mapping[str, Any], json: bool) -> None:
                 row["method"],
                 row["variant"],
                 row["batch_size"],
+                row["parts"],
                 f"{row['seconds']:.4f}",
                 f"({row['fastest']:.4f} to {row['slowest']:.4f})",
                 f"{row['pictures_per_second']:.1f}",

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from cluit.core.chance import seed_step
 from cluit.core.config import MethodConfig
 from cluit.core.machine import describe, has_fast_bfloat16
 from cluit.core.types import Batch
 from cluit.engine.average import Average
 from cluit.engine.descent import Descent
+from cluit.engine.fit import step
 from cluit.methods import CONFIGS
 
 UNDER_WAY = 80_000
@@ -67,6 +67,8 @@ class Job:
     config: Any
     batch_size: int
     device: torch.device
+    parts: int = 1
+    """That a training step takes its batch in."""
 
     def build(self, variant: Variant) -> Work:
         """The work itself, on random pictures: speed does not depend on what they show."""
@@ -95,15 +97,14 @@ def training(job: Job, variant: Variant) -> Work:
     """Training steps, the moving average included."""
     method = job.config.build()
     method.to(device=job.device, memory_format=variant.memory_format)
-    descend, average = Descent(method.optimizers()), Average(method.translator)
+    descend, average = Descent(method.optimizers(), job.parts), Average(method.translator)
     batch = batch_of(job.config, job.images(variant))
 
     def steps(number: int) -> None:
         first = UNDER_WAY + number * job.repeats
         for t in range(first, first + job.repeats):
-            seed_step(0, t)
             with job.autocast(variant):
-                method.step(batch, descend, t)
+                step(method, batch, descend, t, seed=0)
             average.follow(method.translator, method.average_decay(t))
 
     return steps
@@ -177,6 +178,7 @@ def figures(
             "method": job.method,
             "variant": variant.name,
             "batch_size": job.batch_size,
+            "parts": job.parts,
             "seconds": middle,
             "fastest": min(times),
             "slowest": max(times),

@@ -8,19 +8,21 @@ def bench_step(
     method: tuple[str, ...] = ("cluit",),
     image_size: int = 64,
     width: int = 32,
-    batch_size: int = 32,
+    batch_size: tuple[int, ...] = (32,),
+    accumulate: tuple[int, ...] = (1,),
     rounds: int = 8,
     device: Device = "auto",
     slow: bool = False,
     json: bool = False,
 ) -> None:
-    """Time a training step in each precision and memory format.
+    """Time a training step in each precision and memory format, and measure the memory that it needs.
 
     Args:
         method: Which, one or several; they take turns round by round.
         image_size: Side of the pictures.
         width: Channels of the first layer.
-        batch_size: Pictures per step.
+        batch_size: Pictures per step, one number or several.
+        accumulate: Parts that a batch is taken in, one number or several.
         rounds: Timed of each, two steps a round.
         device: Where.
         slow: Time bfloat16 even where this machine only imitates it.
@@ -29,8 +31,8 @@ def bench_step(
     from cluit.apps.bench import bench_step
 
     bench_step(
-        method=method, image_size=image_size, width=width, batch_size=batch_size, rounds=rounds,
-        device=device, slow=slow, json=json,
+        method=method, image_size=image_size, width=width, batch_size=batch_size, accumulate=accumulate,
+        rounds=rounds, device=device, slow=slow, json=json,
     )  # fmt: skip
 
 
