@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["cluit.apps.cli", "cluit.apps.train"])
+# what is imported late, too
+CONTEXT.set_forkserver_preload(["cluit.apps.cli", "cluit.apps.train", "torch._dynamo"])
 SECONDS = 120  # after which a rank hangs
 
 

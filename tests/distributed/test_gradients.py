@@ -30,7 +30,7 @@ def test_two_ranks_have_the_gradients_of_one_process_with_the_whole_batch(name: 
     (alone,), (first, _) = ended(1, 0.0), ended(2, 0.0)
     assert alone.result[name].keys() == first.result[name].keys()
     descents = {key: value for key, value in alone.result[name].items() if key.startswith("step ")}
-    assert len(descents) > 3
+    assert len(descents) >= 3
     for key, value in descents.items():
         assert relative_error(first.result[name][key], value) < ROUNDING[name], key
 

@@ -16,7 +16,7 @@ from cluit.data.augment import Views
 from cluit.engine.descent import Descent
 from cluit.engine.fit import step
 
-STEPS = 3
+STEPS = 2
 
 
 @contextmanager

@@ -64,7 +64,8 @@ class Job:
         state = distributed.from_first(self.checkpoint)
         if state is None:
             return 0
-        self.saved = restore(state, self.method, self.average, self.meter)
+        with distributed.agreed():
+            self.saved = restore(state, self.method, self.average, self.meter)
         before = state.get("ranks", 1), state["settings"].get("accumulate", 1)
         now = distributed.world(), self.settings.run.accumulate
         if before != now:
