@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps import ablation_scores, commands, evaluation_set, pictures, truths
+from cluit.apps import ablation_scores, evaluation_set, pictures, truths
 from cluit.apps.ablate import ablate
 from cluit.apps.ablate_page import document, markdown, sweep
 from cluit.apps.ablation_runs import Name, plan, rows_of
 from cluit.apps.ablation_scores import SCORES, flat, open_scorer, scores
 from cluit.apps.ablation_table import ordering, summaries
+from cluit.apps.commands import training
 from cluit.apps.planned import Outcome, Planned, time_left, train_and_score
 from cluit.apps.scorer import Scorer, kept_scores
 from cluit.apps.tables import comparison
@@ -126,7 +127,7 @@ def test_a_run_that_fails_is_reported_and_leaves_the_others(match: tuple[Path, A
         path = out / "runs" / SHARED / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(SystemExit) as ending:
-        commands.ablate("match", "portraits", out=out, seeds=2, features="random", settings=TINY)
+        training.ablate("match", "portraits", out=out, seeds=2, features="random", settings=TINY)
     assert ending.value.code == 1
     rows = json.loads((out / "match.json").read_text())["rows"]
     failed = [run["folder"] for row in rows for run in row["runs"] if run["failure"]]

@@ -206,6 +206,20 @@ def test_what_is_in_the_way_is_found_before_the_work(model: str, pictures: Path,
     assert not (tmp_path / RECORD).exists()
 
 
+def test_a_table_of_somebody_else_stays(model: str, pictures: Path, tmp_path: Path) -> None:
+    table = tmp_path / "out" / "manifest.csv"
+    table.parent.mkdir()
+    for place in (table, tmp_path / "table.csv"):
+        place.write_text("precious")
+        with pytest.raises(UserError, match="is already there"):
+            run(model, pictures, tmp_path / "out", each=1, manifest=place)
+        assert place.read_text() == "precious"
+    table.unlink()
+    run(model, pictures, tmp_path / "out", each=1)
+    with pytest.raises(UserError, match="another manifest"):
+        run(model, pictures, tmp_path / "out", each=1, manifest=tmp_path / "table.csv", resume=True)
+
+
 def test_an_out_among_the_pictures_is_refused(model: str, pictures: Path) -> None:
     for place in (pictures / "sources", pictures / "references" / "out"):
         with pytest.raises(UserError, match="whose pictures it would add to"):

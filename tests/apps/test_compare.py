@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cluit.apps import commands, compare_cost, evaluation_set, pictures, truths
+from cluit.apps import compare_cost, evaluation_set, pictures, truths
+from cluit.apps.commands import training
 from cluit.apps.compare import SCORES, TRIVIAL, compare, scored
 from cluit.apps.compare_cost import parameters
 from cluit.apps.compare_entry import colour_distance, entry, reasons
@@ -186,7 +187,7 @@ def test_a_row_that_fails_is_reported_and_leaves_the_others(done: tuple[Path, An
     shutil.rmtree(broken / "checkpoints")
     (broken / "model" / "model.json").unlink()
     with pytest.raises(SystemExit) as ending:
-        commands.compare("portraits", out=out, settings=TINY, **{**ASKED, "features": ("random",)})
+        training.compare("portraits", out=out, settings=TINY, **{**ASKED, "features": ("random",)})
     assert ending.value.code == 1
     rows = json.loads((out / "index.json").read_text())["rows"]
     assert [row["state"] for row in rows] == ["failed", "not trained"]

@@ -1,5 +1,6 @@
 """A job: sources, styles, a rule who meets whom, and a folder that gets the translations."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +68,11 @@ class Job:
     workers: int
     """Threads that read, and as many that write."""
 
+    @property
+    def table(self) -> Path:
+        """The manifest."""
+        return (self.manifest or self.out / MANIFEST).expanduser()
+
     def run(self, load: Callable[[], Painter]) -> None:
         """load: gives the model, once all that can be refused without it has been."""
         share = own_share()
@@ -91,6 +97,9 @@ class Job:
         if sources is not None and share.rank == 0:
             announce(len(sources), len(styles), pairing.each, made_up=self.references is None)
 
+        inputs = tuple(one.resolve() for one in (self.sources, self.references) if one is not None)
+        if not (self.out / RECORD).exists():
+            require_free(self.table, self.overwrite, inputs)
         depth = depth_of(count or 0)
         fresh = not self.out.exists() or not any(self.out.iterdir())
         began = claim(
@@ -99,7 +108,6 @@ class Job:
             resume=self.resume or share.world > 1,
             overwrite=self.overwrite,
         )
-        inputs = tuple(one.resolve() for one in (self.sources, self.references) if one is not None)
         since = (self.out / RECORD).stat().st_mtime_ns
         place = Place(self.out, since, fresh, self.overwrite, inputs)
         encode = Encoding(self.format, self.quality)
@@ -109,8 +117,6 @@ class Job:
             domain=self.domain, full_size=self.full_size, workers=self.workers,
         )  # fmt: skip
         try:
-            if not (began or fresh or self.manifest):
-                require_free(self.out / MANIFEST, self.overwrite, inputs)
             there, seconds = self._work(pipeline, sources, share, count)
             if not there and share.world == 1:
                 raise UserError(f"nothing could be translated ({skipped}); give other pictures")
@@ -177,11 +183,12 @@ class Job:
         self, painter: Painter, sources: Listing | PairList | None, styles: Styles, depth: int
     ) -> Settings:
         """What the pictures hang on: the job goes on only where all of it is as it was."""
+        card = None if any(True for _ in painter.translator.parameters()) else painter.card  # exported graphs
         pairs = None if self.rule.pairs is None else digest(self.rule.pairs.read_bytes())
         names = "\n".join(f"{place}" for place in styles.places).encode(errors="surrogateescape")
         numbered = sources.fingerprint if isinstance(sources, Listing) and self.shards else None
         return {
-            "model": fingerprint(painter.translator),
+            "model": digest((fingerprint(painter.translator) + json.dumps(card)).encode()),
             "precision": str(painter.dtype).removeprefix("torch."),
             "sources": str(self.sources.resolve()),
             "references": None if self.references is None else str(self.references.resolve()),
@@ -196,6 +203,7 @@ class Job:
             "quality": self.quality,
             "pictures in a shard": self.shards,
             "depth of subfolders": depth,
+            "manifest": None if self.manifest is None else str(self.table.resolve()),
         }
 
     def _work(
@@ -213,7 +221,7 @@ class Job:
         if not output.place.fresh and not self.resume:
             pipeline.require_free(plan())
         manifest = Manifest(
-            self.manifest or self.out / MANIFEST,
+            self.table,
             domains=pipeline.styles.domains is not None,
             rank=share.rank,
             world=share.world,
@@ -243,7 +251,7 @@ class Job:
 
     def _forget(self) -> None:
         """Leave nothing of a job that made nothing."""
-        for path in (self.out / RECORD, self.manifest or self.out / MANIFEST):
+        for path in (self.out / RECORD, self.table):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.out.rmdir()
