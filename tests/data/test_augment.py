@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cluit.data import augment
-from cluit.data.augment import Views
+from cluit.data.augment import Views, warp
 
 
 def ramp(count: int, size: int = 32) -> torch.Tensor:
@@ -91,3 +91,18 @@ def test_a_view_is_drawn_in_float32_within_autocast() -> None:
 def test_every_picture_gets_a_view_of_its_own() -> None:
     views = Views(crop=(0.3, 0.9), color=True)(ramp(2))
     assert not torch.allclose(views[0], views[1])
+
+
+def test_a_warp_moves_two_pictures_alike_and_is_smooth() -> None:
+    torch.manual_seed(0)
+    images = ramp(8)
+    moved = warp(images)
+    torch.testing.assert_close(moved(2 * images), 2 * moved(images))
+    assert torch.equal(moved(images), moved(images))
+    assert not torch.allclose(moved(images), warp(images)(images))
+    inside = moved(images)[
+        :, :1, 8:24, 8:24
+    ]  # away from reflected edges a ramp stays one that is a little bent
+    steps = inside.diff(dim=3)
+    assert steps.std(dim=(2, 3)).max() < steps.abs().mean()
+    assert moved(images.bfloat16()).dtype == torch.float32

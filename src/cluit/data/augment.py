@@ -5,6 +5,7 @@ and shearing cost one pass together. Colour is one affine map of each picture's 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ MAX_SHEAR = math.radians(10)
 MAX_SHIFT = 0.1  # of a side
 JITTER = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue (SimCLR's, at TUNIT's strength)
 JITTER_SHARE = 0.8  # of pictures that are jittered
+BEND = 0.06  # deviation of a warp's nodes, in half sides
+WARP_ZOOM = (0.85, 1.2)  # of a warp's frame
 TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 FROM_YIQ = torch.linalg.inv(TO_YIQ)
 
@@ -42,6 +45,25 @@ class Views:
                 frame = affine_frame(images) @ frame
             views = resample(images.float(), frame)
             return jitter(views) if self.color else views
+
+
+def warp(images: Tensor) -> Callable[[Tensor], Tensor]:
+    """A smooth random deformation of each picture: its frame flipped, zoomed, turned, shifted and bent.
+
+    images: (N, 3, H, W). The result deforms (N, 3, H, W) in [-1, 1], the same way at every call, so that a
+    picture and what was made of it can be moved alike; it is differentiable in the pixels.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        frame = affine_frame(images) @ flip_frame(images) @ crop_frame(images, WARP_ZOOM)
+        nodes = BEND * torch.randn(len(images), 2, 4, 4, device=images.device)
+        bends = F.interpolate(nodes, images.shape[2:], mode="bicubic", align_corners=True)
+        grid = frame_grid(images, frame) + bends.permute(0, 2, 3, 1)
+
+    def moved(pictures: Tensor) -> Tensor:
+        with torch.autocast(pictures.device.type, enabled=False):
+            return look_up(pictures.float(), grid)
+
+    return moved
 
 
 def uniform(images: Tensor, low: float, high: float) -> Tensor:
@@ -81,7 +103,16 @@ def affine_frame(images: Tensor) -> Tensor:
 
 def resample(images: Tensor, frame: Tensor) -> Tensor:
     """What each ``frame`` (N, 3, 3) sees of its picture, bilinearly; beyond the edge lies its reflection."""
-    grid = F.affine_grid(frame[:, :2], list(images.shape), align_corners=False)
+    return look_up(images, frame_grid(images, frame))
+
+
+def frame_grid(images: Tensor, frame: Tensor) -> Tensor:
+    """(N, H, W, 2): where in its picture, [-1, 1]², each pixel of a view lies; the view sees ``frame``."""
+    return F.affine_grid(frame[:, :2], list(images.shape), align_corners=False)
+
+
+def look_up(images: Tensor, grid: Tensor) -> Tensor:
+    """(N, 3, H, W) at the places (N, H, W, 2), bilinearly; beyond the edge lies the picture's reflection."""
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 

@@ -23,6 +23,7 @@ NONSENSE = {
     "cycle_weight_start": -1.0,
     "cycle_noise": -1.0,
     "critic_noise": -1.0,
+    "equivariance_weight": -1.0,
     "reconstruction_weight_start": -1.0,
     "settle_steps": 0,
     "r1_gamma": -1.0,

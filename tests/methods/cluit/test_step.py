@@ -141,6 +141,33 @@ def test_starting_weights_give_way() -> None:
     assert "reconstruction" not in one_step(Cluit(config), pictures(), t=10)
 
 
+def test_equivariance_touches_no_other_term_and_moves_the_generator() -> None:
+    plain, equivariant = (Cluit(dataclasses.replace(TINY, equivariance_weight=w)) for w in (0.0, 50.0))
+    equivariant.load_state_dict(plain.state_dict())
+    batch = pictures()
+    without, with_it = (one_step(method, batch) for method in (plain, equivariant))
+    assert with_it.pop("equivariance") > 0
+    assert with_it == without
+    weights = (method.translator.generator.rgb.weight for method in (plain, equivariant))
+    assert not torch.allclose(*weights)
+
+
+@pytest.mark.parametrize(("follows", "low", "high"), [(True, 0.0, 1e-6), (False, 0.1, 2.0)])
+def test_who_follows_the_source_is_equivariant_and_who_ignores_it_is_not(
+    follows: bool, low: float, high: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, batch = Cluit(dataclasses.replace(TINY, equivariance_weight=1.0)), pictures()
+    negative = -batch.images[:1]
+    monkeypatch.setattr(method.translator.generator, "encode", lambda images: images)
+    monkeypatch.setattr(
+        method.translator.generator,
+        "decode",
+        lambda structure, style: -structure if follows else negative.expand_as(structure),
+    )
+    metrics = method.step(batch, lambda loss, *names: True, 1)
+    assert low <= metrics["equivariance"].item() <= high
+
+
 def test_a_view_of_the_reference_is_for_the_style_encoder_only() -> None:
     """And of the source too, where its own style leads back to it: else that would hold its pose."""
     config = dataclasses.replace(TINY, reconstruction_weight_start=1.0)

@@ -52,6 +52,8 @@ class CluitConfig(MethodConfig):
     """Deviation of noise on the fake before its way back: so it hides no faint code (not in the paper)."""
     critic_noise: float = 0.0
     """Deviation of noise on all that the critic sees: faint patterns are no style (not in the paper)."""
+    equivariance_weight: float = 0.0
+    """λ of equivariance: a deformed source gives the deformed fake (not in the paper)."""
     reconstruction_weight_start: float = 0.0
     """λ of self-reconstruction at step 0, from where it falls to nothing (not in the paper)."""
     settle_steps: int = 2000
@@ -77,7 +79,7 @@ class CluitConfig(MethodConfig):
             self.at_least(1, "critic_width")
         self.positive("temperature", "learning_rate")
         self.at_least(0, "contrast_weight", "style_weight", "cycle_weight", "reconstruction_weight_start")
-        self.at_least(0, "r1_gamma", "cycle_noise", "critic_noise", "patches")
+        self.at_least(0, "r1_gamma", "equivariance_weight", "cycle_noise", "critic_noise", "patches")
         if self.cycle_weight_start is not None:
             self.at_least(0, "cycle_weight_start")
         if not 0 < self.crop_min <= self.crop_max <= 1:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from cluit.core.types import Batch, Descend, Method, Metrics
-from cluit.data.augment import Views
+from cluit.data.augment import Views, warp
 from cluit.losses.adversarial import critic_loss, forger_loss, r1_penalty
 from cluit.losses.contrastive import info_nce
 from cluit.methods.cluit.config import CluitConfig
@@ -87,6 +87,11 @@ class Cluit(Method):
         metrics = {"contrast": contrast, "critic": realism, "fool": fool, "style": match, "cycle": keep}
         if penalty is not None:
             metrics["r1"] = penalty
+        if c.equivariance_weight:
+            moved = warp(source)
+            again = G.decode(G.encode(moved(source)), style)
+            metrics["equivariance"] = F.l1_loss(again.float(), moved(fake))
+            objective = objective + c.equivariance_weight * metrics["equivariance"]
         if reconstruction_weight := settle(c.reconstruction_weight_start, 0.0, t, c.settle_steps):
             metrics["reconstruction"] = F.l1_loss(G.decode(structure, own_style).float(), source)
             objective = objective + reconstruction_weight * metrics["reconstruction"]
