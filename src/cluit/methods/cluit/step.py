@@ -15,6 +15,7 @@ from cluit.losses.contrastive import info_nce
 from cluit.methods.cluit.config import CluitConfig
 from cluit.methods.cluit.losses import patches_of, settle, style_match
 from cluit.methods.cluit.networks import CluitTranslator, Critic
+from cluit.nn.blocks import halve
 from cluit.nn.follow import follow, warm_decay
 from cluit.nn.queue import Queue
 
@@ -90,7 +91,8 @@ class Cluit(Method):
         if c.equivariance_weight:
             moved = warp(source)
             again = G.decode(G.encode(moved(source)), style)
-            metrics["equivariance"] = F.l1_loss(again.float(), moved(fake))
+            # At half the size: a warp blurs, and pictures would become as soft as their warped likenesses.
+            metrics["equivariance"] = F.l1_loss(halve(again.float()), halve(moved(fake)))
             objective = objective + c.equivariance_weight * metrics["equivariance"]
         if reconstruction_weight := settle(c.reconstruction_weight_start, 0.0, t, c.settle_steps):
             metrics["reconstruction"] = F.l1_loss(G.decode(structure, own_style).float(), source)
