@@ -9,6 +9,7 @@ import operator
 import os
 import re
 import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import fields
@@ -32,10 +33,16 @@ PLAINLY = {
 }
 
 
+class Settings(dict[str, Any]):
+    """What commands that take the settings of training say of that parameter: see `settings_as_flags`."""
+
+
+@functools.cache
 def settings_as_flags() -> Any:
     """A dictionary type with an optional key per setting: what is not given is left to lower layers.
 
-    A name that several methods have is one flag, of the types and with the explanations of all.
+    A name that several methods have is one flag, of the types and with the explanations of all. Made when a
+    command wants it: it takes a third as long as the start of all others.
     """
     hints = {method: get_type_hints(TrainSettings) | get_type_hints(CONFIGS[method]) for method in CONFIGS}
     texts = {method: documented(TrainSettings) | documented(CONFIGS[method]) for method in CONFIGS}
@@ -83,9 +90,6 @@ def explained(texts: Mapping[str, str]) -> str:
     return " ".join(f"{', '.join(methods)}: {text}" for text, methods in owners.items())
 
 
-Settings = settings_as_flags()
-
-
 def parse(
     argv: list[str], commands: Mapping[str, Command | Group], summaries: Mapping[str, str]
 ) -> functools.partial[None]:
@@ -113,10 +117,28 @@ def parse(
         table, summary = entry, summaries[name]
     if not argv:
         raise UserError(f"{program} needs a command: {', '.join(table)}; see {program} --help")
-    shown = {name: entry if callable(entry) else group_help(summaries[name]) for name, entry in table.items()}
-    with one_sentence(program, argv):
-        tyro.extras.subcommand_cli_from_dict(shown, prog=program, description=summary, args=argv)
-    raise AssertionError("without a command there is help or an error")
+    if {"-h", "--help"}.isdisjoint(argv):
+        raise UserError(f"unrecognized options: {' '.join(argv)}; see {program} --help")
+    firsts = {
+        name: (entry.__doc__ or "").partition("\n")[0] if callable(entry) else summaries[name]
+        for name, entry in table.items()
+    }
+    print(listing(program, summary, firsts))
+    raise SystemExit(0)
+
+
+def listing(program: str, summary: str, commands: Mapping[str, str]) -> str:
+    """The help of a program that has commands: what all are for, and each by its name.
+
+    tyro could do it, but takes longer to start than all the rest.
+    """
+    columns = max(40, shutil.get_terminal_size().columns)
+    margin = 4 + max(map(len, commands))
+    lines = [f"usage: {program} COMMAND ...", "", *textwrap.wrap(summary, columns), ""]
+    for name, text in commands.items():
+        first, *rest = textwrap.wrap(text, columns - margin)
+        lines += [f"  {name:{margin - 2}}{first}", *(" " * margin + more for more in rest)]
+    return "\n".join([*lines, "", f"{program} COMMAND --help says more of each."])
 
 
 @contextmanager
@@ -165,7 +187,7 @@ def refuse_unknown_flags(command: Command, argv: list[str]) -> None:
     names = {"help", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)}
     placed = {one.name for one in parameters if one.kind is not one.KEYWORD_ONLY}
     if "settings" in names:
-        names = names - {"settings"} | Settings.__annotations__.keys()
+        names = names - {"settings"} | settings_as_flags().__annotations__.keys()
     for flag in itertools.takewhile(lambda word: word != "--", argv):
         name = flag[2:].split("=")[0].replace("-", "_")
         if flag.startswith("--") and name in placed:
@@ -180,20 +202,19 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def deferred(command: Command) -> Callable[..., functools.partial[None]]:
-    """The same parameters, but calling it only says what is to be called."""
+    """The same parameters, with the flags of `Settings`, but calling it only says what is to be called."""
 
-    @functools.wraps(command)
     def later(*args: Any, **flags: Any) -> functools.partial[None]:
         return functools.partial(command, *args, **flags)
 
+    signature = inspect.signature(command)
+    parameters = [
+        one.replace(annotation=settings_as_flags()) if one.annotation is Settings else one
+        for one in signature.parameters.values()
+    ]
+    later.__doc__ = command.__doc__
+    later.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters, return_annotation=functools.partial[None]
+    )
+    later.__annotations__ = {one.name: one.annotation for one in parameters}
     return later
-
-
-def group_help(text: str) -> Command:
-    """What stands for a group of commands in the list of all."""
-
-    def group() -> None:
-        pass
-
-    group.__doc__ = text
-    return group
