@@ -120,7 +120,10 @@ def test_unknown_words_are_refused_with_the_nearest_known(
     ("argv", "sentence"),
     [
         ("", f"cluit needs a command: {', '.join(COMMANDS)}; see cluit --help"),
-        ("bench", "cluit bench needs a command: step, translate, data, search, export; see cluit bench --help"),
+        (
+            "bench",
+            "cluit bench needs a command: step, translate, data, search, export; see cluit bench --help",
+        ),
         ("--foo", "unrecognized options: --foo; see cluit --help"),
         ("train x", "missing: --out RUN; see cluit train --help"),
         ("translate", "missing: MODEL, SOURCE, --out OUT; see cluit translate --help"),

@@ -1,6 +1,7 @@
 """What any file becomes: the picture that a viewer shows, or one reason why not."""
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -18,7 +19,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from cluit.core.errors import UserError
 from cluit.data import decode as module
-from cluit.data.decode import BadPictureError, check_header, fit_square, open_picture
+from cluit.data.decode import BadPictureError, check_header, fit_square, open_picture, read_header
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 Colour = tuple[int, int, int]
@@ -297,6 +298,36 @@ def test_what_is_no_picture_is_refused_with_the_reason(data: bytes, reason: str,
     assert caught.value.reason == reason
     assert str(caught.value) == f"{path} cannot be used: {reason}"
     assert isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "progressive jpeg", "jpeg with a thumbnail"])
+def test_a_jpeg_cut_anywhere_in_its_header_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    """Usual JPEGs are not shown to PIL, whose verdict on their headers is the same."""
+    data, path = FILES[kind], tmp_path / "cut.jpg"
+    for cut in range(1500):  # all headers are shorter
+        path.write_bytes(data[:cut])
+        try:
+            read_header(io.BytesIO(data[:cut]), path)
+        except BadPictureError as refused:
+            with pytest.raises(BadPictureError, match=re.escape(str(refused))):
+                check_header(path)
+        else:
+            check_header(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 64), (64, 0), (65535, 65535)])
+def test_a_jpeg_of_no_pixels_or_too_many_is_refused_by_its_header(
+    width: int, height: int, tmp_path: Path
+) -> None:
+    data, path = bytearray(FILES["jpeg"]), tmp_path / "odd.jpg"
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    path.write_bytes(data)
+    with pytest.raises(BadPictureError):
+        open_picture(path)
+    if width and height:
+        with pytest.raises(BadPictureError, match="enormous"):
+            check_header(path)
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cluit.core.chance import mixed
 from cluit.core.config import MethodConfig
 from cluit.core.errors import UserError
 from cluit.data.dataset import Items, MapStyle, Pictures, as_dataset
-from cluit.data.folder import ImageFolder
+from cluit.data.folder import ImageFolder, names_below
 from cluit.data.labels import Labelled, Labels, class_labels, listed
 from cluit.data.portrait_folder import file_names
 from cluit.data.portraits import Portraits
@@ -182,7 +182,7 @@ def _places(data: str | Path) -> list[Path]:
 def names_of(pictures: ImageFolder | Portraits) -> list[str]:
     """Of a folder's pictures their places in it, of portraits what `cluit data portraits` calls them."""
     if isinstance(pictures, ImageFolder):
-        return [path.relative_to(pictures.root).as_posix() for path in pictures.paths]
+        return names_below(pictures.root, pictures.paths)
     return file_names(pictures)
 
 

@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from cluit.data.decode import (
 )
 
 SCAN_THREADS = 8
+SCANNED_AT_ONCE = 64  # files to a thread: threads that take turns for every file cost twice as much
 
 
 class ImageFolder:
@@ -80,7 +81,7 @@ class ImageFolder:
     def find(self) -> tuple[dict[Path, str], dict[Path, str]]:
         """The class of every picture under ``root``, in order; and what cannot be used, with the reason."""
         paths, skipped = _find(self.root)
-        classes = {path: _class_name(path.relative_to(self.root)) for path in paths}
+        classes = dict(zip(paths, map(_class_name, names_below(self.root, paths)), strict=True))
         return classes, skipped | _faults(paths)
 
     def read(self, path: Path) -> bytes:
@@ -150,24 +151,34 @@ class ImageFolder:
         )
 
 
-def _class_name(relative: Path) -> str:
-    return relative.parts[0] if len(relative.parts) > 1 else ""
+def names_below(root: Path, paths: Iterable[Path]) -> list[str]:
+    """Names of paths within ``root``, relative to it, with forward slashes; as `Path.relative_to`, in a tenth
+    of its time."""
+    depth = len(root.parts)
+    return ["/".join(path.parts[depth:]) for path in paths]
+
+
+def _class_name(name: str) -> str:
+    folder, slash, _ = name.partition("/")
+    return folder if slash else ""
 
 
 def _faults(paths: list[Path]) -> dict[Path, str]:
     """Which files are shown to be unusable by their headers, and why."""
 
-    def fault(path: Path) -> str | None:
-        try:
-            check_header(path)
-        except BadPictureError as bad:
-            return bad.reason
-        return None
+    def faults(some: list[Path]) -> dict[Path, str]:
+        found = {}
+        for path in some:
+            try:
+                check_header(path)
+            except BadPictureError as bad:
+                found[path] = bad.reason
+        return found
 
+    parts = [paths[first : first + SCANNED_AT_ONCE] for first in range(0, len(paths), SCANNED_AT_ONCE)]
     with ThreadPoolExecutor(SCAN_THREADS) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # they are in the list that we return
-        reasons = pool.map(fault, paths)
-        return {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
+        return {path: reason for found in pool.map(faults, parts) for path, reason in found.items()}
 
 
 def _find(root: Path) -> tuple[list[Path], dict[Path, str]]:
@@ -206,4 +217,5 @@ def _find(root: Path) -> tuple[list[Path], dict[Path, str]]:
                 found.append(path)
             elif path.suffix.lower() in SUFFIXES:
                 skipped[path] = "a broken link, or not a file"
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix()), skipped
+    named = sorted(zip(names_below(root, found), found, strict=True))
+    return [path for _, path in named], skipped
