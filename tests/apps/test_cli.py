@@ -22,6 +22,8 @@ from cluit.engine.checkpoint import checkpoints
 from cluit.engine.log import read_log
 from cluit.methods import CONFIGS
 
+BENCH = COMMANDS["bench"]
+assert isinstance(BENCH, dict)
 TINY = [
     *(
         "--width",
@@ -122,7 +124,7 @@ def test_unknown_words_are_refused_with_the_nearest_known(
         ("", f"cluit needs a command: {', '.join(COMMANDS)}; see cluit --help"),
         (
             "bench",
-            "cluit bench needs a command: step, translate, data, search, export; see cluit bench --help",
+            f"cluit bench needs a command: {', '.join(BENCH)}; see cluit bench --help",
         ),
         ("--foo", "unrecognized options: --foo; see cluit --help"),
         ("train x", "missing: --out RUN; see cluit train --help"),

@@ -40,3 +40,9 @@ def test_it_falls_as_a_picture_moves(faces: torch.Tensor) -> None:
 
 def test_a_flat_picture_keeps_nothing(faces: torch.Tensor) -> None:
     assert structure_kept(torch.zeros_like(faces), faces).abs().max() == 0
+
+
+def test_several_outputs_of_a_source_are_as_if_it_came_with_each(faces: torch.Tensor) -> None:
+    sources, outputs = faces[:3], faces[3:15]
+    repeated = structure_kept(outputs, sources.repeat_interleave(4, dim=0))
+    assert torch.allclose(structure_kept(outputs, sources), repeated, atol=1e-4)

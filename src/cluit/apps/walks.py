@@ -71,7 +71,7 @@ class Judge:
                 for first in range(0, len(features) - 1, frames - 1)
             ],
             "step": steps(features).tolist(),
-            "structure": structure_kept(pictures, source.expand_as(pictures)).tolist(),
+            "structure": structure_kept(pictures, source[None]).tolist(),
         }
         if self.reader is not None and pose is not None:
             measured["pose"] = self.drift(self.read(pictures), pose).tolist()

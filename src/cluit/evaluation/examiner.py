@@ -108,14 +108,15 @@ class Examiner:
         clock = Clock()
         firsts, seconds = torch.tensor(sources).repeat_interleave(references.shape[1]), references.flatten()
         answers = {MODEL: self.paint(sources, styles, clock).flatten(0, 1)}
-        with clock.running("read", firsts):
-            shown = self.sets[0].batch(firsts.tolist())
+        with clock.running("read", sources):
+            shown = self.sets[0].batch(sources)
         truth = self._truth(firsts, seconds, clock)
         if self.trivial:
             with clock.running("read", seconds):
                 worn = self.sets[0].batch(seconds.tolist())
             with clock.running("make trivial answers", seconds):
-                trivial = trivial_answers(to_unit(shown), to_unit(worn))
+                beside = to_unit(shown).repeat_interleave(references.shape[1], dim=0)
+                trivial = trivial_answers(beside, to_unit(worn))
                 answers |= {name: to_bytes(answer) for name, answer in trivial.items()}
             answers |= {TRUTH: truth.truths} if truth is not None else {}
         judged = {
@@ -133,7 +134,7 @@ class Examiner:
         looked_up: bool,
         clock: Clock,
     ) -> Judged:
-        """One answer: outputs and sources (P · E, 3, H, W); shape: (P, E)."""
+        """One answer: outputs (P · E, 3, H, W), sources (P, 3, H, W); shape: (P, E)."""
         features, logits = list[Tensor](), None
         if not looked_up:
             features, logits = self._seen(outputs, self.networks, "outputs", clock)

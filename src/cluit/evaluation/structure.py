@@ -12,8 +12,9 @@ SCALE = 16  # the blur's sigma is this part of a picture's side: outlines count,
 def structure_kept(outputs: Tensor, sources: Tensor) -> Tensor:
     """The correlation of two pictures' fields of edge directions: (N,), 1 for the source itself.
 
-    outputs, sources: (N, 3, H, W), both uint8 or both float in one range. About 0 for pictures that have
-    nothing to do with each other, -1 where all edges cross at right angles; 0 where either has no edge.
+    outputs: (N, 3, H, W); sources: as many or, where several outputs in a row are of one source, (P, 3, H, W)
+    with N a multiple of P; both uint8 or both float in one range. About 0 for pictures that have nothing to
+    do with each other, -1 where all edges cross at right angles; 0 where either has no edge.
 
     Directions, not differences, are compared, so that no change of brightness or contrast matters, inversion
     included: normalised gradient fields (Haber and Modersitzki, "Intensity gradient based registration and
@@ -24,7 +25,8 @@ def structure_kept(outputs: Tensor, sources: Tensor) -> Tensor:
     A style that changes shapes moves edges too, so the best translation does not reach 1: of portraits, true
     translations between species have 0.30 and unrelated pictures 0.17. Read it beside the trivial answers.
     """
-    a, b = _directions(outputs), _directions(sources)
+    a = _directions(outputs)
+    b = _directions(sources).repeat_interleave(len(outputs) // len(sources), dim=0)
     norm = (a.square().sum(dim=(1, 2, 3)) * b.square().sum(dim=(1, 2, 3))).sqrt()
     return (a * b).sum(dim=(1, 2, 3)) / norm.clamp(min=1e-12)
 

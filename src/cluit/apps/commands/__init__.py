@@ -11,7 +11,13 @@ from cluit.apps.commands.making import data_portraits, data_prepare, data_reader
 from cluit.apps.commands.measuring import evaluate, oracle
 from cluit.apps.commands.serving import app
 from cluit.apps.commands.sharing import push, save
-from cluit.apps.commands.timing import bench_data, bench_search, bench_step, bench_translate
+from cluit.apps.commands.timing import (
+    bench_data,
+    bench_evaluate,
+    bench_search,
+    bench_step,
+    bench_translate,
+)
 from cluit.apps.commands.training import ablate, compare, demo, methods, train
 from cluit.apps.commands.translating import translate
 from cluit.apps.flags import Command, Group
@@ -41,6 +47,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "bench": {
         "step": bench_step,
         "translate": bench_translate,
+        "evaluate": bench_evaluate,
         "data": bench_data,
         "search": bench_search,
         "export": bench_export,
@@ -52,5 +59,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
-    "bench": "Measure speed and memory: step, translate, data, search, export.",
+    "bench": "Measure speed and memory: step, translate, evaluate, data, search, export.",
 }

@@ -64,6 +64,43 @@ def bench_translate(
     )
 
 
+def bench_evaluate(
+    *,
+    sources: int = 24,
+    each: int = 10,
+    image_size: int = 64,
+    width: int = 32,
+    features: str = "random",
+    batch_size: int = 16,
+    rounds: int = 5,
+    device: Device = "auto",
+    slow: bool = False,
+    json: bool = False,
+) -> None:
+    """Time an evaluation beside the loop that encodes source and reference anew for every pair.
+
+    Says how much faster it can be at most, by counted multiply-adds, and how much of that is reached.
+
+    Args:
+        sources: Test pictures, each of which is a source.
+        each: References for each.
+        image_size: Side of the pictures.
+        width: Channels of the first layer.
+        features: The network that looks at outputs, as cluit evaluate takes it.
+        batch_size: Pictures at once.
+        rounds: Timed of each.
+        device: Where.
+        slow: Time bfloat16 even where this machine only imitates it.
+        json: Print JSON instead of lines.
+    """
+    from cluit.apps.bench_evaluate import bench_evaluate
+
+    bench_evaluate(
+        sources=sources, each=each, image_size=image_size, width=width, features=features,
+        batch_size=batch_size, rounds=rounds, device=device, slow=slow, json=json,
+    )  # fmt: skip
+
+
 def bench_data(
     *,
     image_size: int = 64,
