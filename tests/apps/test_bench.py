@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from cluit.apps.bench import bench_data, bench_step, prepare, show
+from cluit.apps.bench import bench_step, prepare, show
 from cluit.apps.measure import (
     PLAIN,
     UNDER_WAY,
@@ -124,13 +124,6 @@ def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert "bfloat16 channels_last: left out" in said
     assert "25%" in said
-
-
-def test_loading_is_reported_for_files_and_for_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_data(image_size=32, batch_size=4, pictures=8, device="cpu")
-    told = capsys.readouterr().out
-    assert "pictures/s at first" in told
-    assert "drawing portraits of 32 px" in told
 
 
 def test_several_methods_share_the_rounds() -> None:

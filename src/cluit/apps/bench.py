@@ -3,18 +3,15 @@
 import itertools
 import json as codec
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from cluit.apps.measure import Job, measure, with_stand_ins
 from cluit.apps.settings import known_method
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
-from cluit.core.machine import describe, pick_device
+from cluit.core.machine import pick_device
 from cluit.data.folder import ImageFolder
 from cluit.data.loader import loading_rate, require_divisible
 from cluit.data.portraits import SIZES, Portraits
@@ -22,8 +19,6 @@ from cluit.methods import CONFIGS
 
 ROW = "{:11}{:24}{:>6}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
 """A line of the table."""
-
-DRAWN_AT_ONCE = 64  # portraits
 
 
 def bench_step(
@@ -71,23 +66,6 @@ def bench_translate(
     show(measure(jobs, rounds, slow), json)
 
 
-def bench_data(
-    *,
-    image_size: int = 64,
-    batch_size: int = 32,
-    pictures: int = 512,
-    device: str = "auto",
-    json: bool = False,
-) -> None:
-    """Measure the loading of ``pictures`` files, from disk and cache, and the drawing of portraits."""
-    record = {
-        "machine": describe(pick_device(device)),
-        "loading": loading(image_size, batch_size, pictures),
-        "drawing": drawing(image_size, pictures),
-    }
-    show(record, json)
-
-
 def prepare(
     what: Literal["step", "translate"],
     method: str | Sequence[str],
@@ -129,18 +107,6 @@ def loading(image_size: int, batch_size: int, pictures: int) -> dict[str, Any]:
         files = ImageFolder(folder, image_size)
         first, cached = (loading_rate(files, len(files), min(batch_size, len(files))) for _ in range(2))
     return {"file_size": drawn, "pictures": len(portraits), "first_epoch": first, "later_epochs": cached}
-
-
-def drawing(image_size: int, pictures: int) -> dict[str, float]:
-    """Portraits drawn per second, at the nearest size that they have."""
-    size = next((size for size in SIZES if size >= image_size), SIZES[-1])
-    portraits = Portraits(pictures + DRAWN_AT_ONCE, size, cache_bytes=0)
-    parts = torch.arange(len(portraits)).split(DRAWN_AT_ONCE)
-    portraits.batch(parts[0])  # the first is slower
-    began = time.perf_counter()
-    for part in parts[1:]:
-        portraits.batch(part)
-    return {"size": size, "pictures_per_second": pictures / (time.perf_counter() - began)}
 
 
 def show(record: Mapping[str, Any], json: bool) -> None:
@@ -193,6 +159,3 @@ def show(record: Mapping[str, Any], json: bool) -> None:
             f"loading {rates['pictures']} JPEG files of {rates['file_size']} px: {rates['first_epoch']:,.0f} "
             f"pictures/s at first, {rates['later_epochs']:,.0f} from the cache"
         )
-    if "drawing" in record:
-        rates = record["drawing"]
-        print(f"drawing portraits of {rates['size']} px: {rates['pictures_per_second']:,.0f} pictures/s")

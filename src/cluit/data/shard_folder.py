@@ -84,7 +84,7 @@ class ShardFolder(ImageFolder):
 
 def index_of(shard: Path) -> Index:
     """What is in a tar: as it was kept, or else read from its headers."""
-    kept = _kept(shard)
+    kept = index_file(shard)
     with suppress(OSError, ValueError, LookupError, TypeError):  # none is kept, or it is damaged
         places, skipped = json.loads(kept.read_bytes())
         return Index([Place(*row) for row in places], dict(skipped))
@@ -145,7 +145,7 @@ def _told(file: BinaryIO, span: Span | None) -> str:
     return read_span(file.fileno(), span).decode(errors="replace").strip()
 
 
-def _kept(shard: Path) -> Path:
+def index_file(shard: Path) -> Path:
     """Where the index of this very tar is kept."""
     status = shard.stat()
     known = INDEX_VERSION, os.fspath(shard.resolve()), status.st_size, status.st_mtime_ns

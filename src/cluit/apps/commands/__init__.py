@@ -15,6 +15,7 @@ from cluit.apps.commands.timing import (
     bench_data,
     bench_evaluate,
     bench_search,
+    bench_start,
     bench_step,
     bench_translate,
 )
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         "translate": bench_translate,
         "evaluate": bench_evaluate,
         "data": bench_data,
+        "start": bench_start,
         "search": bench_search,
         "export": bench_export,
     },
@@ -59,5 +61,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
-    "bench": "Measure speed and memory: step, translate, evaluate, data, search, export.",
+    "bench": "Measure speed and memory: step, translate, evaluate, data, start, search, export.",
 }
