@@ -14,6 +14,7 @@ from cluit.apps.commands.sharing import push, save
 from cluit.apps.commands.timing import (
     bench_data,
     bench_evaluate,
+    bench_growth,
     bench_search,
     bench_start,
     bench_step,
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         "evaluate": bench_evaluate,
         "data": bench_data,
         "start": bench_start,
+        "growth": bench_growth,
         "search": bench_search,
         "export": bench_export,
     },
@@ -61,5 +63,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
-    "bench": "Measure speed and memory: step, translate, evaluate, data, start, search, export.",
+    "bench": "Measure speed and memory: step, translate, evaluate, data, start, growth, search, export.",
 }

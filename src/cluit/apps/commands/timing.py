@@ -161,6 +161,41 @@ def bench_start(
     bench_start(data, recipe=recipe, rounds=rounds, device=device, json=json)
 
 
+def bench_growth(
+    *,
+    image_size: tuple[int, ...] = (64, 32, 128, 256),
+    width: tuple[int, ...] = (16, 8, 32, 64),
+    batch_size: tuple[int, ...] = (4, 2, 8, 16, 32),
+    queue_size: tuple[int, ...] = (2048, 512, 8192, 32768),
+    references: tuple[int, ...] = (4, 1, 2, 8, 16),
+    rounds: int = 3,
+    device: Device = "auto",
+    out: Annotated[Path | None, arg(metavar="FILE.svg")] = None,
+    json: bool = False,
+) -> None:
+    """Measure how time and memory of a step grow, and fit exponents to that.
+
+    Each flag takes the values of one number; the first is what it has while others grow. It takes minutes.
+
+    Args:
+        image_size: Sides of the pictures.
+        width: Channels of the first layer.
+        batch_size: Pictures per step.
+        queue_size: Keys that are remembered.
+        references: Of one source, in a translation.
+        rounds: Timed of each, two steps a round.
+        device: Where.
+        out: A new file for the plot, with the expected power laws.
+        json: Print JSON instead of tables.
+    """
+    from cluit.apps.bench_growth import bench_growth
+
+    bench_growth(
+        image_size=image_size, width=width, batch_size=batch_size, queue_size=queue_size,
+        references=references, rounds=rounds, device=device, out=out, json=json,
+    )  # fmt: skip
+
+
 def bench_search(*, codes: int = 1_000_000, dim: int = 128, queries: int = 1000, json: bool = False) -> None:
     """Time an approximate index of style codes beside exact search; needs the extra search.
 
