@@ -52,7 +52,7 @@ def test_every_number_has_its_points_and_its_plots(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "growth.svg"
-    bench_growth(**TINY, rounds=1, device="cpu", out=out, json=True)  # type: ignore[arg-type]
+    bench_growth(**TINY, rounds=1, device="cpu", out=out, json=True)
     record = json.loads(capsys.readouterr().out)
     assert record["axes"].keys() == LAWS.keys()
     assert [one["value"] for one in record["axes"]["queue_size"]["points"]] == [16, 64]

@@ -206,8 +206,6 @@ def told(record: Mapping[str, Any]) -> str:
     for name, axis in record["axes"].items():
         fitted = {kind: "–" if value is None else f"{value:.2f}" for kind, value in axis["exponents"].items()}
         laws = {kind: " to ".join(f"{law:g}" for law in row) for kind, row in axis["expected"].items()}
-        cells = (
-            name, fitted["seconds"], laws["seconds"], fitted["macs"], fitted["peak_bytes"], laws["peak_bytes"],
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = name, fitted["seconds"], laws["seconds"], fitted["macs"], fitted["peak_bytes"]
+        lines.append(f"| {' | '.join(cells)} | {laws['peak_bytes']} |")
     return "\n".join(lines)
