@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cluit.data import augment
-from cluit.data.augment import Views, warp
+from cluit.data.augment import Views, grey_of, warp, yiq_on
 
 
 def ramp(count: int, size: int = 32) -> torch.Tensor:
@@ -106,3 +106,13 @@ def test_a_warp_moves_two_pictures_alike_and_is_smooth() -> None:
     steps = inside.diff(dim=3)
     assert steps.std(dim=(2, 3)).max() < steps.abs().mean()
     assert moved(images.bfloat16()).dtype == torch.float32
+
+
+def test_whoever_asks_first_for_grey_others_can_differentiate() -> None:
+    yiq_on.cache_clear()
+    images = torch.rand(2, 3, 4, 4)
+    with torch.inference_mode():
+        grey_of(images)
+    images.requires_grad_()
+    grey_of(images).sum().backward()
+    assert images.grad is not None

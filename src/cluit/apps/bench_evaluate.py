@@ -73,7 +73,7 @@ class Protocol:
             structures = structure_codes(own.translator, shown, own.precision, own.batch_size)
             outputs = translations(own.translator, structures, styles[:, None], own.precision, own.batch_size)
             features = [vectors_of(network, outputs[:, 0], own.device) for network in own.networks]
-            kept = structure_kept(outputs[:, 0], shown)
+            kept = structure_kept(outputs[:, 0].to(own.device), shown.to(own.device)).cpu()
             yield Judged([vectors[:, None] for vectors in features], None, kept[:, None], None)
 
     def reuse(self, precision: torch.dtype = torch.float32) -> Iterator[Judged]:

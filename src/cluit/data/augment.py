@@ -7,6 +7,7 @@ and shearing cost one pass together. Colour is one affine map of each picture's 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -133,7 +134,8 @@ def jitter(images: Tensor) -> Tensor:
 
 def grey_of(rgb: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, 1, H, W), by the luma weights of Rec. 601."""
-    return torch.einsum("c,nchw->nhw", TO_YIQ[0].to(rgb), rgb)[:, None]
+    to_yiq, _ = yiq_on(rgb.device)
+    return torch.einsum("c,nchw->nhw", to_yiq[0].to(rgb.dtype), rgb)[:, None]
 
 
 def hue_matrix(turn: Tensor, saturation: Tensor) -> Tensor:
@@ -141,4 +143,12 @@ def hue_matrix(turn: Tensor, saturation: Tensor) -> Tensor:
     cos, sin = turn.cos() * saturation, turn.sin() * saturation
     zero, one = torch.zeros_like(turn), torch.ones_like(turn)
     rotate = matrices([[one, zero, zero], [zero, cos, -sin], [zero, sin, cos]])
-    return FROM_YIQ.to(turn.device) @ rotate @ TO_YIQ.to(turn.device)
+    to_yiq, from_yiq = yiq_on(turn.device)
+    return from_yiq @ rotate @ to_yiq
+
+
+@cache
+def yiq_on(device: torch.device) -> tuple[Tensor, Tensor]:
+    """`TO_YIQ` and `FROM_YIQ`, copied to a device once, as every copy would wait for a GPU."""
+    with torch.inference_mode(False):  # whoever asks first: others will differentiate
+        return TO_YIQ.to(device), FROM_YIQ.to(device)

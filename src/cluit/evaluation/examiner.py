@@ -139,7 +139,7 @@ class Examiner:
         if not looked_up:
             features, logits = self._seen(outputs, self.networks, "outputs", clock)
         with clock.running("structure kept", outputs):
-            structure = structure_kept(outputs, sources)
+            structure = structure_kept(outputs.to(self.device), sources.to(self.device)).cpu()
         measured = None
         if truth is not None and self.reader is not None:
             with clock.running("measure against the truth", outputs):

@@ -14,6 +14,7 @@ from cluit.apps.commands.sharing import push, save
 from cluit.apps.commands.timing import (
     bench_data,
     bench_evaluate,
+    bench_gpu,
     bench_growth,
     bench_search,
     bench_start,
@@ -53,6 +54,7 @@ COMMANDS: Mapping[str, Command | Group] = {
         "data": bench_data,
         "start": bench_start,
         "growth": bench_growth,
+        "gpu": bench_gpu,
         "search": bench_search,
         "export": bench_export,
     },
@@ -63,5 +65,5 @@ SUMMARIES = {
     "`cluit train FOLDER --out RUN`, then `cluit translate RUN SOURCE REFERENCE --out OUT`. "
     "`cluit --version` says which release this is.",
     "data": "Make data sets: portraits, published ones, tar shards; and the judge that reads portraits.",
-    "bench": "Measure speed and memory: step, translate, evaluate, data, start, growth, search, export.",
+    "bench": "Measure speed and memory: step, translate, evaluate, data, start, growth, gpu, search, export.",
 }
