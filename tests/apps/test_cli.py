@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from cluit.apps.cli import main, parse
-from cluit.apps.commands import COMMANDS
-from cluit.apps.flags import explained, side_by_side
+from cluit.apps.commands import COMMANDS, SUMMARIES
+from cluit.apps.flags import explained, settings_as_flags, side_by_side
 from cluit.apps.methods import table
 from cluit.core.errors import UserError
 from cluit.engine.checkpoint import checkpoints
@@ -85,6 +85,31 @@ def test_help_of_training_explains_the_methods_own_settings(capsys: pytest.Captu
     assert "--style-weight" in text
     assert "The same for the critic alone; the default is `width`." in text
     assert "default: None; small: 32)" in text
+
+
+@pytest.mark.parametrize("columns", ["1", "60", "200"])
+def test_help_of_all_commands_says_what_each_is_for(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for argv, commands in ((["--help"], COMMANDS), (["bench", "-h"], BENCH)):
+        with pytest.raises(SystemExit) as ending:
+            main(argv)
+        assert ending.value.code == 0
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= max(40, int(columns))
+        text = " ".join(said.split())
+        for name, entry in commands.items():
+            first = (entry.__doc__ or "").partition("\n")[0] if callable(entry) else SUMMARIES[name]
+            assert f" {name} {first}" in text
+
+
+def test_settings_become_flags_only_for_a_command_that_has_them() -> None:
+    settings_as_flags.cache_clear()
+    parse(["methods"])
+    assert settings_as_flags.cache_info().currsize == 0
+    parse(["train", "faces", "--out", "run"])
+    assert settings_as_flags.cache_info().currsize == 1
 
 
 def test_help_says_whose_default_is_which() -> None:

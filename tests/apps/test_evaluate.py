@@ -24,7 +24,7 @@ from cluit.data.factors import SPECIES
 from cluit.data.folder import ImageFolder
 from cluit.data.portrait_folder import ARGUMENTS, write_folder
 from cluit.evaluation.oracle import Oracle, save_oracle
-from cluit.evaluation.protocol import Pairs
+from cluit.evaluation.protocol import Pairs, random_pairs
 from cluit.methods.cluit.networks import CluitTranslator
 
 Run = Callable[..., dict[str, Any]]
@@ -153,30 +153,34 @@ def test_kept_features_give_the_same_scores_and_are_not_computed_again(run: Run,
     assert real not in again["timings"]["phases"]
 
 
-def test_pictures_are_decoded_and_encoded_once_each(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = {"decode": list[Any](), "encode_style": list[Any](), "encode_structure": list[Any]()}
+def test_pictures_are_decoded_and_encoded_once_each(
+    run: Run, animals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {"picture_of": list[Any](), "encode_style": list[Any](), "encode_structure": list[Any]()}
 
     def counted(owner: Any, name: str, key: Callable[[Any], list[Any]]) -> None:
         original = getattr(owner, name)
 
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             seen[name] += key(arguments)
-            return original(*arguments)
+            return original(*arguments, **named)
 
         monkeypatch.setattr(owner, name, call)
 
-    counted(folder_module, "decode", lambda arguments: [arguments[0]])
+    counted(folder_module, "picture_of", lambda arguments: [arguments[1]])
     for half in ("encode_style", "encode_structure"):
         counted(CluitTranslator, half, lambda arguments: [one.numpy().tobytes() for one in arguments[1]])
     monkeypatch.setattr("cluit.apps.evaluate.write", lambda *_: None)  # pages paint what they show again
     phases = run(limit=7)["timings"]["phases"]
     assert all(len(set(pictures)) == len(pictures) for pictures in seen.values())
     assert {name: len(pictures) for name, pictures in seen.items()} == {
-        "decode": phases["decode"]["pictures"],
+        "picture_of": phases["decode"]["pictures"],
         "encode_style": phases["encode styles"]["pictures"],
         "encode_structure": phases["encode structures"]["pictures"],
     }
-    assert [len(pictures) for pictures in seen.values()] == [30, 30, 7]
+    names = [path.relative_to(animals).as_posix() for path in animals.rglob("*.png")]
+    worn = {name for row in random_pairs(names, 3, limit=7).references for name in row}
+    assert [len(pictures) for pictures in seen.values()] == [30, len(worn), 7]
 
 
 def test_every_phase_says_what_it_took(run: Run, tmp_path: Path) -> None:

@@ -79,8 +79,7 @@ class Protocol:
     def reuse(self, precision: torch.dtype = torch.float32) -> Iterator[Judged]:
         """The same as `cluit evaluate` has it: all styles, then sources with all of their references."""
         own = replace(self.examiner, precision=precision)
-        styles = own.look(0, self.sources.tolist(), []).styles
-        assert styles is not None
+        styles, _ = own.encode(self.sources.tolist())
         rows = self.sources.split(SOURCES_AT_ONCE), self.references.split(SOURCES_AT_ONCE)
         for firsts, seconds in zip(*rows, strict=True):
             yield own.judge(firsts.tolist(), seconds, styles[seconds])[0][MODEL]

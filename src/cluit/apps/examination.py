@@ -7,7 +7,7 @@ alike from call to call, as they do with equal numbers of threads in each proces
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -98,10 +98,10 @@ class Table:
 
     features: list[np.ndarray]
     """Per network, (N, D), on the disk."""
-    styles: Tensor
-    """(N, S), of test pictures."""
     logits: Tensor | None
     """(N, C), the oracle's, of test pictures."""
+    styles: Tensor
+    """(N, S), of test pictures; NaN of those that are nobody's reference."""
 
     def rows(self, network: int, numbers: Tensor) -> Tensor:
         """Features of some pictures, of any shape -> the same shape and (D,)."""
@@ -193,8 +193,9 @@ class Examination:
         digests: of each set's `content`. progress: called with how many more sources are done.
         """
         tables = [self.look(which, digest, ask, clock) for which, digest in enumerate(digests)]
+        test = replace(tables[0], styles=self.styles(ask, clock))
         real = self.real_crowds(tables[-1], clock)
-        return Findings(tables[0], real, self.judge(tables[0], real, ask, clock, progress))
+        return Findings(test, real, self.judge(test, real, ask, clock, progress))
 
     def look(self, which: int, digest: str, ask: Ask, clock: Clock) -> Table:
         """At all pictures of set ``which``, once; features that the cache has are not computed again.
@@ -205,23 +206,34 @@ class Examination:
         files = [cache_file(network, digest, self.examiner.device) for network in networks]
         shapes = [(count, network.dim) for network in networks]
         missing = [i for i, file in enumerate(files) if cached_rows(file, shapes[i]) is None]
-        blocks = torch.arange(count).split(LOOKED_AT_ONCE) if missing or which == 0 else ()
-        styles, logits = list[Tensor](), list[Tensor]()
+        wanted = missing or (which == 0 and self.examiner.oracle is not None)
+        blocks = torch.arange(count).split(LOOKED_AT_ONCE) if wanted else ()
+        logits = list[Tensor]()
         with ExitStack() as stack:
             writers = [stack.enter_context(writing_rows(files[i], shapes[i])) for i in missing]
             looked: Looked
             for looked in ask("look", ((which, block.tolist(), missing) for block in blocks)):
                 for write, rows in zip(writers, looked.features, strict=True):
                     write(rows)
-                styles += [] if looked.styles is None else [looked.styles]
                 logits += [] if looked.oracle is None else [looked.oracle]
                 clock.add(looked.phases)
         features = [cached_rows(file, shape) for file, shape in zip(files, shapes, strict=True)]
         return Table(
             [rows for rows in features if rows is not None],
-            torch.cat(styles) if styles else torch.empty(0),
             torch.cat(logits) if logits else None,
+            torch.empty(0),
         )
+
+    def styles(self, ask: Ask, clock: Clock) -> Tensor:
+        """Of all references, each encoded once: see `Table`."""
+        worn, parts = self.references.unique(), list[Tensor]()
+        for styles, spent in ask("encode", ((block.tolist(),) for block in worn.split(LOOKED_AT_ONCE))):
+            parts.append(styles)
+            clock.add(spent)
+        known = torch.cat(parts)
+        table = torch.full((len(self.examiner.sets[0]), known.shape[1]), float("nan"))
+        table[worn] = known
+        return table
 
     def real_crowds(self, table: Table, clock: Clock) -> list[Crowd]:
         """The real pictures under each network. table: of the last set."""

@@ -138,7 +138,7 @@ def listing(program: str, summary: str, commands: Mapping[str, str]) -> str:
     for name, text in commands.items():
         first, *rest = textwrap.wrap(text, columns - margin)
         lines += [f"  {name:{margin - 2}}{first}", *(" " * margin + more for more in rest)]
-    return "\n".join([*lines, "", f"{program} COMMAND --help says more of each."])
+    return "\n".join([*lines, "", *textwrap.wrap(f"{program} COMMAND --help says more of each.", columns)])
 
 
 @contextmanager

@@ -32,7 +32,6 @@ LOOKED_UP = ("source", "reference")
 class Looked(NamedTuple):
     """What is known of N real pictures."""
 
-    styles: Tensor | None  # (N, S), of test pictures
     features: list[Tensor]  # per network that was asked for, (N, D)
     oracle: Tensor | None  # logits (N, C), of test pictures
     phases: dict[str, Spent]
@@ -70,16 +69,22 @@ class Examiner:
 
     def look(self, which: int, numbers: Sequence[int], networks: Sequence[int]) -> Looked:
         """At the pictures ``numbers`` of set ``which``, 0 being the test pictures, through those networks."""
-        clock, styles = Clock(), None
+        clock = Clock()
         with clock.running("read", numbers):
             pictures = self.sets[which].batch(numbers)
         wanted = [self.networks[number] for number in networks]
         features, logits = self._seen(pictures, wanted, "real pictures", clock, ask_oracle=which == 0)
-        if which == 0:
-            with clock.running("encode styles", pictures):
-                domain = self._domain(numbers)
-                styles = style_codes(self.translator, pictures, self.precision, self.batch_size, domain)
-        return Looked(styles, features, logits, clock.phases)
+        return Looked(features, logits, clock.phases)
+
+    def encode(self, numbers: Sequence[int]) -> tuple[Tensor, dict[str, Spent]]:
+        """Styles (N, S) of test pictures; and what went into them."""
+        clock = Clock()
+        with clock.running("read", numbers):
+            pictures = self.sets[0].batch(numbers)
+        with clock.running("encode styles", numbers):
+            domain = self._domain(numbers)
+            styles = style_codes(self.translator, pictures, self.precision, self.batch_size, domain)
+        return styles, clock.phases
 
     def _domain(self, numbers: Sequence[int]) -> Tensor | None:
         """Of test pictures: their classes, to a translator that tells such domains apart, None to others."""
