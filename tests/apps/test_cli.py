@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -15,15 +16,14 @@ from PIL import Image
 
 from cluit.apps.cli import main, parse
 from cluit.apps.commands import COMMANDS, SUMMARIES
-from cluit.apps.flags import explained, settings_as_flags, side_by_side
+from cluit.apps.flags import Group, explained, settings_as_flags, side_by_side
 from cluit.apps.methods import table
 from cluit.core.errors import UserError
 from cluit.engine.checkpoint import checkpoints
 from cluit.engine.log import read_log
 from cluit.methods import CONFIGS
 
-BENCH = COMMANDS["bench"]
-assert isinstance(BENCH, dict)
+BENCH = cast(Group, COMMANDS["bench"])
 TINY = [
     *(
         "--width",

@@ -33,8 +33,8 @@ PLAINLY = {
 }
 
 
-class Settings(dict[str, Any]):
-    """What commands that take the settings of training say of that parameter: see `settings_as_flags`."""
+Settings = Annotated[dict[str, Any], "settings_as_flags"]
+"""What commands that take the settings of training say of that parameter: see `settings_as_flags`."""
 
 
 @functools.cache
