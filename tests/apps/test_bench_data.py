@@ -55,8 +55,9 @@ def test_a_folder_of_ones_own_is_measured(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_without_a_folder_portraits_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_data(image_size=32, batch_size=4, pictures=8, rounds=1)
+    bench_data(image_size=32, batch_size=4, pictures=8, rounds=1, busy=True)
     said = capsys.readouterr().out
+    assert "medians of processor time" in said
     assert "opening the folder of 8 files" in said
     assert "drawing portraits of 32 px" in said
 

@@ -3,11 +3,14 @@
 import itertools
 import json as codec
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cluit.apps.measure import Job, measure, with_stand_ins
+import torch
+
+from cluit.apps.measure import Clock, Job, measure, with_stand_ins
 from cluit.apps.settings import known_method
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
@@ -64,6 +67,18 @@ def bench_translate(
     """Measure translations, one and sixteen at once, each of a source and a reference of its own."""
     jobs = prepare("translate", method, image_size, width, (1, 16), rounds, device)
     show(measure(jobs, rounds, slow), json)
+
+
+def clock_for(device: torch.device, busy: bool) -> Clock:
+    """What tells the seconds: the clock, or on a ``busy`` machine the processor's time for this process.
+
+    UserError where that would count several threads, or no processor's.
+    """
+    if busy and (device.type != "cpu" or torch.get_num_threads() != 1):
+        raise UserError(
+            "--busy counts the processor time of one thread; use --device cpu and OMP_NUM_THREADS=1"
+        )
+    return time.process_time if busy else time.perf_counter
 
 
 def prepare(

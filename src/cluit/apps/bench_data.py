@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cluit.apps.measure import Clock
 from cluit.apps.pictures import Share
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
@@ -40,21 +41,30 @@ def bench_data(
     pictures: int = 512,
     workers: int = 2,
     rounds: int = 5,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Measure the loading of so many pictures of ``folder``, or of portraits drawn as JPEG files.
 
-    workers: threads that decode. rounds: in which the places that pictures come from take turns.
+    workers: threads that decode. rounds: in which the places that pictures come from take turns. busy: count
+    the processor's time of all threads, not the clock's.
     UserError where a number is out of range.
     """
-    record = measured(folder, image_size, batch_size, pictures, workers, rounds)
+    record = measured(folder, image_size, batch_size, pictures, workers, rounds, busy)
     print(codec.dumps(record, indent=2) if json else told(record))
 
 
 def measured(
-    folder: str | Path | None, image_size: int, batch_size: int, pictures: int, workers: int, rounds: int
+    folder: str | Path | None,
+    image_size: int,
+    batch_size: int,
+    pictures: int,
+    workers: int,
+    rounds: int,
+    busy: bool = False,
 ) -> dict[str, Any]:
     """All figures, as JSON values; of each place pictures a second, and how often what a GPU needs."""
+    clock = time.process_time if busy else time.perf_counter
     require_divisible(batch_size)
     if min(workers, rounds) < 1:
         raise UserError(f"workers and rounds must be positive, got {workers} and {rounds}")
@@ -62,16 +72,16 @@ def measured(
         raise UserError(f"pictures must be at least a batch of {batch_size}, got {pictures}")
     with tempfile.TemporaryDirectory() as scratch:
         place = written(Path(scratch, "files"), image_size, pictures) if folder is None else Path(folder)
-        began = time.perf_counter()
+        began = clock()
         found = ImageFolder(place, image_size, cache_bytes=0)
-        opening = time.perf_counter() - began
+        opening = clock() - began
         chosen = range(0, len(found), max(1, len(found) // pictures))[:pictures]
         require_batch(len(chosen), batch_size, place)
         with sources(found, chosen, Path(scratch, "shards")) as (ways, left_out):
             rates: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(rounds):
                 for name, ready in ways.items():
-                    rates[name].append(loading_rate(ready(), len(chosen), batch_size, workers))
+                    rates[name].append(loading_rate(ready(), len(chosen), batch_size, workers, clock))
     return {
         "machine": describe(torch.device("cpu")),
         "image_size": image_size,
@@ -79,6 +89,7 @@ def measured(
         "batch_size": batch_size,
         "workers": workers,
         "rounds": rounds,
+        "processor_time": busy,
         "needed": NEEDED,
         "opening": {"files": len(found), "seconds": opening},
         "rows": [
@@ -92,7 +103,7 @@ def measured(
             for name, values in rates.items()
         ],
         "left_out": left_out,
-        "drawing": drawing(image_size, pictures),
+        "drawing": drawing(image_size, pictures, clock),
     }
 
 
@@ -170,25 +181,26 @@ def require_batch(pictures: int, batch_size: int, place: Path) -> None:
         )
 
 
-def drawing(image_size: int, pictures: int) -> dict[str, float]:
+def drawing(image_size: int, pictures: int, clock: Clock) -> dict[str, float]:
     """Portraits drawn per second, at the nearest size that they have."""
     size = next((size for size in SIZES if size >= image_size), SIZES[-1])
     portraits = Portraits(pictures + DRAWN_AT_ONCE, size, cache_bytes=0)
     parts = torch.arange(len(portraits)).split(DRAWN_AT_ONCE)
     portraits.batch(parts[0])  # the first is slower
-    began = time.perf_counter()
+    began = clock()
     for part in parts[1:]:
         portraits.batch(part)
-    return {"size": size, "pictures_per_second": pictures / (time.perf_counter() - began)}
+    return {"size": size, "pictures_per_second": pictures / (clock() - began)}
 
 
 def told(record: Mapping[str, Any]) -> str:
     """For people."""
     opening, drawn = record["opening"], record["drawing"]
+    medians = "medians of processor time" if record["processor_time"] else "medians"
     lines = [
         record["machine"],
         f"{record['pictures']} pictures to {record['image_size']} px by {record['workers']} threads, "
-        f"{record['batch_size']} a batch: medians of {record['rounds']} rounds, slowest to fastest, beside "
+        f"{record['batch_size']} a batch: {medians} of {record['rounds']} rounds, slowest to fastest, beside "
         f"the {record['needed']:,} pictures/s that a step on a fast GPU takes",
     ]
     for row in record["rows"]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cluit.apps.bench import clock_for
 from cluit.apps.examination import SOURCES_AT_ONCE
 from cluit.apps.measure import count_flops, take_turns
 from cluit.core.errors import UserError
@@ -110,14 +111,16 @@ def bench_evaluate(
     rounds: int = 5,
     device: str = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Measure the evaluation of ``sources`` with ``each`` references beside the loop that reuses nothing.
 
     rounds: in which both take turns, after one that warms up. slow: as of `bench_step`.
+    busy: see `clock_for`.
     UserError where a number is out of range.
     """
-    record = measured(sources, each, image_size, width, features, batch_size, rounds, device, slow)
+    record = measured(sources, each, image_size, width, features, batch_size, rounds, device, slow, busy)
     print(codec.dumps(record, indent=2) if json else told(record))
 
 
@@ -131,12 +134,14 @@ def measured(
     rounds: int,
     device: str,
     slow: bool,
+    busy: bool = False,
 ) -> dict[str, Any]:
     """All figures, as JSON values. ratio: of the loop's seconds to ours, round by round; bound: the same of
     multiply-adds."""
     if rounds < 1:
         raise UserError(f"rounds must be positive, got {rounds}")
     where = pick_device(device)
+    clock = clock_for(where, busy)
     protocol = Protocol.of(sources, each, image_size, width, features, batch_size, where)
     ways: dict[str, Callable[[], Iterator[Judged]]] = {LOOP: protocol.loop, REUSE: protocol.reuse}
     if slow or has_fast_bfloat16(where):
@@ -144,7 +149,7 @@ def measured(
     works = {name: partial(run, way) for name, way in ways.items()}
     for work in works.values():
         work(0)
-    seconds = take_turns(works, rounds, where)
+    seconds = take_turns(works, rounds, where, clock)
     macs = protocol.macs()
     once = macs["style"] + macs["structure"]
     judged = macs["decode"] + macs["features"]
@@ -160,6 +165,7 @@ def measured(
         "features": features,
         "batch_size": batch_size,
         "rounds": rounds,
+        "processor_time": busy,
         "macs": macs,
         "macs_per_pair": {LOOP: once + judged, REUSE: once / each + judged},
         "bound": bound,
@@ -190,10 +196,11 @@ def run(way: Callable[[], Iterator[Judged]], _: int) -> None:
 def told(record: Mapping[str, Any]) -> str:
     """For people."""
     macs, pairs = record["macs"], record["macs_per_pair"]
+    medians = "medians of processor time" if record["processor_time"] else "medians"
     lines = [
         record["machine"],
         f"{record['sources']} sources × {record['each']} references at {record['image_size']} px, width "
-        f"{record['width']}, features {record['features']}, {record['batch_size']} at once: medians of "
+        f"{record['width']}, features {record['features']}, {record['batch_size']} at once: {medians} of "
         f"{record['rounds']} rounds, fastest to slowest",
         f"{'':26}{'seconds':>10} {'':22}{'pairs/s':>9}{'ratio':>8}",
     ]

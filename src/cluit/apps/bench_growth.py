@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cluit.apps.bench import clock_for
 from cluit.apps.growth_plot import Panel, plot
 from cluit.apps.measure import Job, Variant, Work, count_flops, peak_memory, take_turns
 from cluit.core.errors import UserError
@@ -59,13 +60,15 @@ def bench_growth(
     references: Sequence[int] = (4, 1, 2, 8, 16),
     rounds: int = 3,
     device: str = "auto",
+    busy: bool = False,
     out: str | Path | None = None,
     json: bool = False,
 ) -> None:
     """Measure a training step of CLUIT, and a translation to several references, as one number grows.
 
     Each sequence has the values of one number; its first is what it has while others grow. rounds: timed of
-    each, in turns. out: a new file for the plot, SVG. UserError where a number is out of range.
+    each, in turns. busy: see `clock_for`. out: a new file for the plot, SVG. UserError where a number is out
+    of range.
     """
     axes = {
         "image_size": image_size, "width": width, "batch_size": batch_size, "queue_size": queue_size,
@@ -74,30 +77,34 @@ def bench_growth(
     file = None if out is None else Path(out).expanduser()
     if file is not None and file.exists():
         raise UserError(f"{file} is there already; move it away, or name another --out")
-    record = measured(axes, rounds, device)
+    record = measured(axes, rounds, device, busy)
     print(codec.dumps(record, indent=2) if json else told(record))
     if file is not None:
         with atomic_file(file) as written:
             written.write(plot(panels(record)).encode())
 
 
-def measured(axes: Mapping[str, Sequence[int]], rounds: int, device: str) -> dict[str, Any]:
+def measured(
+    axes: Mapping[str, Sequence[int]], rounds: int, device: str, busy: bool = False
+) -> dict[str, Any]:
     """All figures, as JSON values. ``points`` are in the order of their values."""
     if rounds < 1 or not all(axes.values()):
         raise UserError(f"rounds must be positive and every number have a value, got {rounds} and {axes}")
     where = pick_device(device)
+    clock = clock_for(where, busy)
     jobs = jobs_of(axes, where)
     every = list(dict.fromkeys(job for row in jobs.values() for job in row.values()))
     variant = Variant("bfloat16" if has_fast_bfloat16(where) else "float32", channels_last=True)
     memory = {job: peak_memory(job, variant) for job in every}
     works = {job: job.build(variant) for job in every}
     macs = {job: count_flops(work) / 2 / job.repeats for job, work in works.items()}  # warms up, too
-    seconds = take_turns(works, rounds, where)
+    seconds = take_turns(works, rounds, where, clock)
     return {
         "machine": describe(where),
         "variant": variant.name,
         "base": {name: values[0] for name, values in axes.items()},
         "rounds": rounds,
+        "processor_time": busy,
         "axes": {
             name: grown(
                 [
@@ -186,10 +193,11 @@ def panels(record: Mapping[str, Any]) -> list[Panel]:
 def told(record: Mapping[str, Any]) -> str:
     """For people, in Markdown."""
     base = ", ".join(f"{name} {value}" for name, value in record["base"].items())
+    medians = "medians of processor time" if record["processor_time"] else "medians"
     lines = [
         record["machine"],
         f"{record['variant']}; {base}, unless they grow",
-        f"medians of {record['rounds']} rounds, fastest to slowest",
+        f"{medians} of {record['rounds']} rounds, fastest to slowest",
         "",
         "| what grows | to | seconds | | memory, MiB | multiply-adds, M |",
         "|---|---:|---:|---|---:|---:|",

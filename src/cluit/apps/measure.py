@@ -31,6 +31,7 @@ CLASSES = ("a", "b", "c")
 """Stand-ins for the classes of the data, as many as AFHQ has."""
 
 Key = TypeVar("Key")
+Clock = Callable[[], float]
 Work = Callable[[int], None]
 """One round of what is measured; its argument counts rounds from 0."""
 
@@ -190,16 +191,18 @@ def figures(
         }
 
 
-def take_turns(works: Mapping[Key, Work], rounds: int, device: torch.device) -> dict[Key, list[float]]:
+def take_turns(
+    works: Mapping[Key, Work], rounds: int, device: torch.device, clock: Clock = time.perf_counter
+) -> dict[Key, list[float]]:
     """Seconds of each work in each round; works alternate within a round."""
     seconds: dict[Key, list[float]] = {key: [] for key in works}
     for number in range(1, rounds + 1):
         for key, work in works.items():
             wait_for(device)
-            began = time.perf_counter()
+            began = clock()
             work(number)
             wait_for(device)
-            seconds[key].append(time.perf_counter() - began)
+            seconds[key].append(clock() - began)
     return seconds
 
 

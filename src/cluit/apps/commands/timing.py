@@ -80,6 +80,7 @@ def bench_evaluate(
     rounds: int = 5,
     device: Device = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Time an evaluation beside the loop that encodes source and reference anew for every pair.
@@ -96,13 +97,14 @@ def bench_evaluate(
         rounds: Timed of each.
         device: Where.
         slow: Time bfloat16 even where this machine only imitates it.
+        busy: Count the processor's time, as the machine has other work; with OMP_NUM_THREADS=1.
         json: Print JSON instead of lines.
     """
     from cluit.apps.bench_evaluate import bench_evaluate
 
     bench_evaluate(
         sources=sources, each=each, image_size=image_size, width=width, features=features,
-        batch_size=batch_size, rounds=rounds, device=device, slow=slow, json=json,
+        batch_size=batch_size, rounds=rounds, device=device, slow=slow, busy=busy, json=json,
     )  # fmt: skip
 
 
@@ -114,6 +116,7 @@ def bench_data(
     pictures: int = 512,
     workers: int = 2,
     rounds: int = 5,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Time the loading of pictures: from the disk, from memory, from tar shards.
@@ -127,13 +130,14 @@ def bench_data(
         pictures: How many to load.
         workers: Threads that decode.
         rounds: Timed of each.
+        busy: Count the processor's time of all threads, as the machine has other work: the rate of one core.
         json: Print JSON instead of lines.
     """
     from cluit.apps.bench_data import bench_data
 
     bench_data(
         folder, image_size=image_size, batch_size=batch_size, pictures=pictures, workers=workers,
-        rounds=rounds, json=json,
+        rounds=rounds, busy=busy, json=json,
     )  # fmt: skip
 
 
@@ -170,6 +174,7 @@ def bench_growth(
     references: tuple[int, ...] = (4, 1, 2, 8, 16),
     rounds: int = 3,
     device: Device = "auto",
+    busy: bool = False,
     out: Annotated[Path | None, arg(metavar="FILE.svg")] = None,
     json: bool = False,
 ) -> None:
@@ -185,6 +190,7 @@ def bench_growth(
         references: Of one source, in a translation.
         rounds: Timed of each, two steps a round.
         device: Where.
+        busy: Count the processor's time, as the machine has other work; with OMP_NUM_THREADS=1.
         out: A new file for the plot, with the expected power laws.
         json: Print JSON instead of tables.
     """
@@ -192,7 +198,7 @@ def bench_growth(
 
     bench_growth(
         image_size=image_size, width=width, batch_size=batch_size, queue_size=queue_size,
-        references=references, rounds=rounds, device=device, out=out, json=json,
+        references=references, rounds=rounds, device=device, busy=busy, out=out, json=json,
     )  # fmt: skip
 
 
