@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -218,6 +219,43 @@ def test_a_table_of_somebody_else_stays(model: str, pictures: Path, tmp_path: Pa
     run(model, pictures, tmp_path / "out", each=1)
     with pytest.raises(UserError, match="another manifest"):
         run(model, pictures, tmp_path / "out", each=1, manifest=tmp_path / "table.csv", resume=True)
+
+
+def test_a_list_of_pairs_never_becomes_the_manifest(model: str, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    pairs = tmp_path / "out" / "manifest.csv"
+    pairs.write_text("source,reference\ns0.png,r0.png\n")
+    with pytest.raises(UserError, match="would replace the list of pairs"):
+        run("no model is read", pictures, tmp_path / "out", pairs=pairs, overwrite=True)
+    assert pairs.read_text().startswith("source,reference\n")
+
+
+def test_a_manifest_that_could_not_be_written_is_refused_before_the_work(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"a manifest is a \.csv or a \.parquet, not table\.txt"):
+        run("no model is read", pictures, tmp_path / "out", manifest=tmp_path / "table.txt")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"a manifest in Parquet needs pyarrow, .*'cluit\[parquet\]'"):
+        run("no model is read", pictures, tmp_path / "out", manifest=tmp_path / "table.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_in_parquet_leaves_a_csv_of_that_name_alone(
+    model: str, pictures: Path, tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (cluit[parquet])")
+    (tmp_path / "table.csv").write_text("precious")
+    table, out = tmp_path / "table.parquet", tmp_path / "out"
+    translate(
+        model, pictures / "sources", pictures / "references", out=out, manifest=table,
+        **(OPTIONS | {"each": 1}),  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert {row["output"] for row in parquet.read_table(table).to_pylist()} == {
+        path.name for path in out.glob("*.png")
+    }
+    assert (tmp_path / "table.csv").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "table.csv", "table.parquet"]
 
 
 def test_an_out_among_the_pictures_is_refused(model: str, pictures: Path) -> None:

@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from cluit.apps.bulk.manifest import Manifest, Row
 from cluit.apps.bulk.outputs import MOST_IN_FOLDER, depth_of
 from cluit.apps.bulk.pairing import drawn
 from cluit.apps.bulk.sources import Listing, nameless_file, sorted_on_disk
-from cluit.core.errors import UserError
 
 
 def never(path: Path, reason: str) -> None:
@@ -126,12 +124,6 @@ def test_the_last_process_joins_the_parts_whichever_it_is(tmp_path: Path) -> Non
         *(f"s{i},r,{i}.png" for i in range(3)),
     ]
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.skipif(find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_its_library_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"needs pyarrow, .*pip install pyarrow, or name a \.csv"):
-        Manifest(tmp_path / "manifest.parquet", domains=False, rank=0, world=1)
 
 
 def test_parquet_says_the_same(tmp_path: Path) -> None:

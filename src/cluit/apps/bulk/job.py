@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import IO
 
 from cluit.apps.api import Painter
-from cluit.apps.bulk.manifest import Manifest
+from cluit.apps.bulk.manifest import Manifest, check_name, while_growing
 from cluit.apps.bulk.outputs import (
     KINDS,
     Encoding,
@@ -73,6 +73,11 @@ class Job:
         """The manifest."""
         return (self.manifest or self.out / MANIFEST).expanduser()
 
+    @property
+    def pairs(self) -> Path | None:
+        """The list of pairs, if there is one."""
+        return None if self.rule.pairs is None else self.rule.pairs.expanduser()
+
     def run(self, load: Callable[[], Painter]) -> None:
         """load: gives the model, once all that can be refused without it has been."""
         share = own_share()
@@ -99,7 +104,8 @@ class Job:
 
         inputs = tuple(one.resolve() for one in (self.sources, self.references) if one is not None)
         if not (self.out / RECORD).exists():
-            require_free(self.table, self.overwrite, inputs)
+            for table in {self.table, while_growing(self.table)}:
+                require_free(table, self.overwrite, inputs)
         depth = depth_of(count or 0)
         fresh = not self.out.exists() or not any(self.out.iterdir())
         began = claim(
@@ -140,24 +146,27 @@ class Job:
             raise UserError(
                 "there must be at least one worker and one picture in a shard; give a larger number"
             )
+        check_name(self.table)
         if self.overwrite and share.world > 1:
             raise UserError(
                 "several processes cannot tell what to replace; delete the folder, or choose another --out"
             )
         if self.references is not None and is_shards(self.references):
             raise UserError(f"{self.references} is tar shards: references are pictures or a folder of them")
-        if is_shards(self.sources) and self.rule.pairs is not None:
+        if self.pairs is not None and self.pairs.resolve() in {
+            table.resolve() for table in (self.table, while_growing(self.table))
+        }:
+            raise UserError(f"the manifest would replace the list of pairs, {self.pairs}; name another one")
+        if is_shards(self.sources) and self.pairs is not None:
             raise UserError("a list of pairs names files in folders; unpack the tars, or choose another rule")
         if self.shards is not None:
             needs("webdataset", "writing tar shards", "shards")
 
     def _listed(self, file: IO[str], scratch: Path, skipped: Skipped) -> Listing | PairList | None:
         """The sources; None where they are in tars, which to count is to read."""
-        if self.rule.pairs is not None:
+        if self.pairs is not None:
             assert self.references is not None  # `Rule.check` has seen to that
-            return PairList(
-                self.rule.pairs.expanduser(), self.sources, self.references, f".{self.format}", scratch
-            )
+            return PairList(self.pairs, self.sources, self.references, f".{self.format}", scratch)
         if is_shards(self.sources):
             return None
         return Listing(self.sources, file, scratch, skipped)
@@ -184,7 +193,6 @@ class Job:
     ) -> Settings:
         """What the pictures hang on: the job goes on only where all of it is as it was."""
         card = None if any(True for _ in painter.translator.parameters()) else painter.card  # exported graphs
-        pairs = None if self.rule.pairs is None else digest(self.rule.pairs.read_bytes())
         names = "\n".join(f"{place}" for place in styles.places).encode(errors="surrogateescape")
         numbered = sources.fingerprint if isinstance(sources, Listing) and self.shards else None
         return {
@@ -195,7 +203,7 @@ class Job:
             "list of references": digest(names),
             "list of sources": numbered,  # a tar is known by what it begins with, a picture by its own name
             "rule": str(self.rule),
-            "list of pairs": pairs,
+            "list of pairs": None if self.pairs is None else digest_of_file(self.pairs),
             "seed": self.seed,
             "domain": self.domain,
             "full size": self.full_size,
@@ -272,6 +280,12 @@ class Job:
 def digest(data: bytes) -> str:
     """Of what is too long to be shown."""
     return blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The same of what a file holds, a part at a time."""
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 def announce(sources: int, styles: int, each: int, *, made_up: bool) -> None:

@@ -8,12 +8,13 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from cluit.core.errors import UserError
+from cluit.core.extras import needs
 from cluit.core.files import atomic_file, disk_errors
 
-PARQUET = ".parquet"
+CSV, PARQUET = ".csv", ".parquet"
 
 
 class Row(NamedTuple):
@@ -28,6 +29,19 @@ class Row(NamedTuple):
     """The reference's, of a model that tells domains apart."""
 
 
+def check_name(path: Path) -> None:
+    """UserError for a manifest that is neither a .csv nor a .parquet, and for a .parquet without pyarrow."""
+    if path.suffix not in (CSV, PARQUET):
+        raise UserError(f"a manifest is a {CSV} or a {PARQUET}, not {path.name}; choose another --manifest")
+    if path.suffix == PARQUET:
+        needs("pyarrow", "a manifest in Parquet", "parquet")
+
+
+def while_growing(path: Path) -> Path:
+    """What a manifest is called until its job is through: itself, or the CSV that becomes the Parquet."""
+    return path if path.suffix == CSV else path.with_name(path.name + CSV)
+
+
 class Manifest:
     """A CSV that grows by whole lines: readable at every instant, also after a kill.
 
@@ -35,14 +49,12 @@ class Manifest:
     """
 
     def __init__(self, path: Path, *, domains: bool, rank: int, world: int) -> None:
-        """path: what it is called in the end; one that ends with .parquet is turned into that then.
+        """path: what it is called in the end, see `check_name` and `while_growing`.
 
-        domains: whether there is a column for them. UserError where the disk refuses or pyarrow is missing.
+        domains: whether there is a column for them. UserError where the disk refuses.
         """
-        if path.suffix.lower() == PARQUET:
-            arrow("pyarrow")
         self.path, self.columns = path, Row._fields if domains else Row._fields[:-1]
-        self.table = path.with_suffix(".csv")
+        self.table = while_growing(path)
         self.parts = [self.table.with_suffix(f".{one}of{world}.csv") for one in range(world)]
         """Of the processes that are through."""
         self.part = self.parts[rank]
@@ -99,26 +111,17 @@ class Manifest:
         return True
 
 
-def arrow(module: str) -> Any:
-    """A module of pyarrow. UserError where that is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"a manifest in Parquet needs pyarrow, which cannot be imported ({error}); "
-            "install it with: pip install pyarrow, or name a .csv"
-        ) from error
-
-
 def to_parquet(table: Path, out: Path) -> None:
     """The CSV ``table`` as the Parquet file ``out``, all columns text; a part at a time is in memory."""
-    reader = arrow("pyarrow.csv")
-    text = dict.fromkeys(Row._fields, arrow("pyarrow").string())
+    arrow, reader, writer = (
+        importlib.import_module(name) for name in ("pyarrow", "pyarrow.csv", "pyarrow.parquet")
+    )
+    text = dict.fromkeys(Row._fields, arrow.string())
     options = reader.ConvertOptions(column_types=text, strings_can_be_null=False)
     with (
         reader.open_csv(table, convert_options=options) as parts,
         atomic_file(out) as file,
-        arrow("pyarrow.parquet").ParquetWriter(file, parts.schema) as whole,
+        writer.ParquetWriter(file, parts.schema) as whole,
     ):
         for part in parts:
             whole.write_batch(part)
