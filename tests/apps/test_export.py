@@ -9,6 +9,7 @@ from PIL import Image
 
 import cluit
 from cluit.apps.cli import main
+from cluit.apps.web_studio import Studio, Task
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.data.portraits import Portraits
@@ -50,6 +51,21 @@ def test_the_command_line_translates_from_an_exported_model(
 ) -> None:
     main(["translate", str(onnx_folder), str(photos / "00.png"), str(photos), "--out", str(tmp_path / "out")])
     assert len(list((tmp_path / "out").glob("*.png"))) == 12
+
+
+def test_the_web_page_paints_from_an_exported_model(
+    tiny_model: Path, onnx_folder: Path, photos: Path
+) -> None:
+    task = Task(
+        "", [photos / "00.png", photos / "02.png"], [photos / "01.png", photos / "03.png"], (1.0, 0.5)
+    )
+    own, exported = (
+        Studio(cluit.load(model, device="cpu", precision="float32")) for model in (tiny_model, onnx_folder)
+    )
+    for mine, other in zip(own.translate(task, 0.7), exported.translate(task, 0.7), strict=True):
+        assert differ(mine, other) <= 1
+    assert differ(own.grid(task), exported.grid(task)) <= 1
+    assert differ(own.strip(task, 3)[1], exported.strip(task, 3)[1]) <= 1
 
 
 def test_the_example_paints_the_same_without_cluit(

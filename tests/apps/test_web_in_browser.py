@@ -253,3 +253,19 @@ def test_the_same_functions_are_an_api_with_docs(address: str, uploads: Path) ->
     sheet, _ = client.predict(pictures, pictures, api_name="/grid")
     assert Path(sheet).is_file()
     assert len(client.predict(pictures, count=3, api_name="/nearest")) == 3
+
+
+def test_who_waits_for_an_animation_holds_up_nobody(address: str, uploads: Path) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    slow, quick = (gradio_client.Client(address, verbose=False) for _ in range(2))
+    source, *references = (
+        {"image": gradio_client.handle_file(uploads / f"{name}.png"), "caption": None}
+        for name in ("source", "second", "reference")
+    )
+    films = [slow.submit([source], references, seconds=2, api_name="/animate") for _ in range(3)]
+    quick.predict([source], references, api_name="/translate")
+    assert not films[-1].done()  # animations are made one after the other
+    with Image.open(films[0].result()[0]) as film:
+        assert getattr(film, "n_frames", 1) > 50
+    for one in films:
+        one.cancel()
