@@ -141,6 +141,14 @@ def clear(browser: Browser, place: int) -> None:
     wait(browser, f"!document.querySelectorAll('.chosen')[{place}].querySelector('img')")
 
 
+def press(browser: Browser, words: str) -> None:
+    """A button, or a tab, which is there twice: once out of sight."""
+    named = f"e.offsetWidth && e.textContent.trim() === {json.dumps(words)}"
+    button = f"[...document.querySelectorAll('button')].find(e => {named})"
+    wait(browser, f"{button} !== undefined")
+    browser.evaluate(f"{button}.click()")
+
+
 def slide(browser: Browser, value: float) -> None:
     browser.evaluate(
         "(e => { e.value = VALUE; e.dispatchEvent(new Event('input', {bubbles: true})); "
@@ -153,9 +161,7 @@ def download(browser: Browser, folder: Path) -> Image.Image:
     """What the page's own button gives."""
     folder.mkdir()
     browser.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    browser.evaluate(
-        "[...document.querySelectorAll('button')].find(e => e.textContent.trim() === 'Download').click()"
-    )
+    press(browser, "Download")
     latest = time.monotonic() + 20
     while not (found := list(folder.glob("*.png"))):
         assert time.monotonic() < latest, "nothing was downloaded"
@@ -218,6 +224,26 @@ def test_the_page_fits_the_screen_and_fetches_nothing_from_elsewhere(
     assert len(asked) > 10
     assert [one for one in asked if not one.startswith(address)] == []
     assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_what_the_tabs_make_is_large_and_no_words_cover_it(
+    browser: Browser, address: str, screen: str
+) -> None:
+    open_page(browser, address, screen)
+    press(browser, "Paint every source in every reference's style")
+    wide = wait(browser, "document.querySelector('.made .image-frame img[src]')?.clientWidth")
+    assert wide > 200  # of 66 pixels
+    press(browser, "Nearest styles")
+    press(browser, "Find pictures in the style of the references")
+    found = "[...document.querySelectorAll('.cells .thumbnail-lg:has(.caption-label)')]"
+    wait(browser, f"{found}.length === 8 && {found}.every(e => e.querySelector('img').naturalWidth)")
+    below = (
+        f"{found}.map(e => e.querySelector('.caption-label').getBoundingClientRect().top"
+        " - e.querySelector('img').getBoundingClientRect().bottom)"
+    )
+    assert all(gap >= -1 for gap in browser.evaluate(below))
+    assert browser.evaluate("document.documentElement.scrollWidth") <= SCREENS[screen][0]
 
 
 def test_what_was_uploaded_goes_when_the_page_is_closed(

@@ -144,6 +144,16 @@ def test_every_method_exports_to_torchscript(name: str, tmp_path: Path) -> None:
     assert_same(structure, translator.encode_structure(portraits(3, 32)))
 
 
+@every_method
+def test_every_method_exports_to_torch_export(name: str, tmp_path: Path) -> None:
+    translator = translator_of(name)
+    (_, other, *_), path = trials(translator, "decode"), tmp_path / "decode.pt2"
+    sides, difference = write_checked(translator, "decode", path, "float32")
+    assert "exactly" not in sides
+    assert difference < 1e-4
+    assert_same(open_graph(path)(*other), translator.decode(*other))
+
+
 def test_half_precision_halves_the_weights_and_answers_nearly_the_same(
     exported: Folders, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
