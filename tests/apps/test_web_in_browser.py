@@ -141,10 +141,10 @@ def clear(browser: Browser, place: int) -> None:
     wait(browser, f"!document.querySelectorAll('.chosen')[{place}].querySelector('img')")
 
 
-def press(browser: Browser, words: str) -> None:
-    """A button, or a tab, which is there twice: once out of sight."""
-    named = f"e.offsetWidth && e.textContent.trim() === {json.dumps(words)}"
-    button = f"[...document.querySelectorAll('button')].find(e => {named})"
+def press(browser: Browser, words: str, kind: str = "button") -> None:
+    button = (
+        f"[...document.querySelectorAll('{kind}')].find(e => e.textContent.trim() === {json.dumps(words)})"
+    )
     wait(browser, f"{button} !== undefined")
     browser.evaluate(f"{button}.click()")
 
@@ -234,7 +234,7 @@ def test_what_the_tabs_make_is_large_and_no_words_cover_it(
     press(browser, "Paint every source in every reference's style")
     wide = wait(browser, "document.querySelector('.made .image-frame img[src]')?.clientWidth")
     assert wide > 200  # of 66 pixels
-    press(browser, "Nearest styles")
+    press(browser, "Nearest styles", "button[role=tab]")
     press(browser, "Find pictures in the style of the references")
     found = "[...document.querySelectorAll('.cells .thumbnail-lg:has(.caption-label)')]"
     wait(browser, f"{found}.length === 8 && {found}.every(e => e.querySelector('img').naturalWidth)")
