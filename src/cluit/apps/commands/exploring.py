@@ -27,7 +27,7 @@ def search(
     """Find the pictures whose style is most like that of others.
 
     Args:
-        model: A run, a saved model's folder, hf://user/name, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         data: A folder of pictures, or the word portraits: drawn animals that no training saw.
         query: Pictures whose like is looked for; by default the first picture of each class.
         out: A folder for the page, its JSON and the sheet.
@@ -68,7 +68,7 @@ def interpolate(
     """Lead a picture's style from its own to those of others.
 
     Args:
-        model: A run, a saved model's folder, hf://user/name, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         source: The picture whose structure stays.
         references: The pictures whose styles are reached, one after the other.
         out: A folder for the page, its JSON and the strip.
@@ -107,7 +107,7 @@ def style_map(
     """Lay out the styles of a folder as a map.
 
     Args:
-        model: A run, a saved model's folder, hf://user/name, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         data: A folder of pictures, or the word portraits: drawn animals that no training saw.
         out: A folder for the page, its JSON and the picture.
         by: Way to lay out; needs the extra analysis, or umap.

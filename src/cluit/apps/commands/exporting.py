@@ -20,7 +20,7 @@ def export(
     """Write a model as three graphs that run without cluit: style, structure and decode.
 
     Args:
-        model: A run, a saved model's folder, or the word portraits: the shipped one.
+        model: A run, a saved model's folder, hf://user/name, or the word portraits: the shipped one.
         to: What reads the graphs. translate and app run from onnx too.
         out: A new folder.
         half: Weights and arithmetic in float16; measured beside float32.

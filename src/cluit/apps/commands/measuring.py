@@ -33,7 +33,7 @@ def evaluate(
     of scores (index.html), one of the worst outputs (worst.html), both as JSON too, and the pairs.
 
     Args:
-        model: A run, a saved model's folder, hf://user/name, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         data: A folder of test pictures, or the word portraits. Subfolders are classes, for scoring only.
         out: A new folder.
         oracle: A classifier of cluit oracle: adds translation accuracy.

@@ -27,7 +27,7 @@ def app(
     goes when its page is closed, and at the latest when the command ends.
 
     Args:
-        model: A run, a saved model's folder, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         gallery: A folder of pictures to pick from, or the word portraits: drawn ones.
         data: A folder whose nearest styles can be looked for, or the word portraits.
         index: A *.safetensors that keeps the codes of --data for as long as model and pictures are the same.

@@ -37,7 +37,7 @@ def translate(
     """Repaint pictures in the style of others: a folder in every style of another, or as a rule says.
 
     Args:
-        model: A run, a saved model's folder, or the word portraits: the shipped one.
+        model: A run, a saved or an exported model's folder, hf://user/name, or the word portraits.
         source: A picture, a folder of them or tar shards: what is repainted.
         reference: A picture or a folder of them: whose style it takes on.
         out: A picture to write, or a folder for several.
