@@ -148,8 +148,8 @@ def test_equivariance_touches_no_other_term_and_moves_the_generator() -> None:
     without, with_it = (one_step(method, batch) for method in (plain, equivariant))
     assert with_it.pop("equivariance") > 0
     assert with_it == without
-    weights = (method.translator.generator.rgb.weight for method in (plain, equivariant))
-    assert not torch.allclose(*weights)
+    one, other = (method.translator.generator.rgb.weight for method in (plain, equivariant))
+    assert not torch.allclose(one, other)
 
 
 @pytest.mark.parametrize(("follows", "low", "high"), [(True, 0.0, 1e-6), (False, 0.1, 2.0)])
