@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import cluit
 from cluit.apps.cli import main, parse
 from cluit.apps.provenance import training_of
+from cluit.apps.readme import clock
 from cluit.apps.settings import as_yaml, checked, layered
 from cluit.apps.train import absolute
 from cluit.core.errors import UserError
@@ -98,6 +99,11 @@ def test_a_saved_model_is_the_model_with_what_the_run_knows(run: Path, tmp_path:
     assert "3.5" not in text, "the model is not that of step 40"
     assert "| width | 8 |" in text
     assert "secret" not in text + json.dumps(card)
+
+
+def test_the_card_counts_minutes_and_hours() -> None:
+    told = {50: "1 minute", 5400: "90 minutes", 7169: "119 minutes", 7190: "2.0 hours"}
+    assert {seconds: clock(seconds) for seconds in told} == told
 
 
 def test_the_command_of_the_card_trains_with_the_same_settings(run: Path) -> None:

@@ -104,7 +104,8 @@ def trained_on(training: Mapping[str, Any], steps: int | None) -> list[str]:
 
 
 def clock(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+    minutes = round(seconds / 60)
+    return f"{seconds / 3600:.1f} hours" if minutes >= 120 else f"{minutes} minute{'s' * (minutes != 1)}"
 
 
 def held_out(record: Mapping[str, Any] | None) -> list[str]:
