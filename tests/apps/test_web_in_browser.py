@@ -25,7 +25,7 @@ from cluit.data.portraits import Portraits
 pytest.importorskip("gradio", reason="gradio is not installed (cluit[app])")
 
 SCREENS = {"phone": (390, 844), "desk": (1280, 900)}
-PATIENCE = 90  # seconds until the page is served: a start on a busy core takes some
+PATIENCE = 90  # seconds for what takes one or two: a start on a busy core takes some
 MADE = "[...document.querySelectorAll('.made img')].filter(e => e.naturalWidth).map(e => e.src)"
 SOURCES, REFERENCES = 0, 1  # the two places to drop pictures, from top to bottom
 
@@ -67,7 +67,7 @@ def address(scratch: Path) -> Iterator[str]:
     try:
         yield told_address(server)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 128 + signal.SIGTERM
+        assert server.wait(PATIENCE) == 128 + signal.SIGTERM
         assert list(scratch.iterdir()) == []
     finally:
         server.kill()
@@ -99,7 +99,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
-def wait(browser: Browser, expression: str, seconds: float = 30) -> Any:
+def wait(browser: Browser, expression: str, seconds: float = PATIENCE) -> Any:
     """The first value of JavaScript that counts as true."""
     latest = time.monotonic() + seconds
     while not (value := browser.evaluate(expression)):
@@ -162,7 +162,7 @@ def download(browser: Browser, folder: Path) -> Image.Image:
     folder.mkdir()
     browser.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     press(browser, "Download")
-    latest = time.monotonic() + 20
+    latest = time.monotonic() + PATIENCE
     while not (found := list(folder.glob("*.png"))):
         assert time.monotonic() < latest, "nothing was downloaded"
         time.sleep(0.1)
@@ -255,7 +255,7 @@ def test_what_was_uploaded_goes_when_the_page_is_closed(
     kept = [*scratch.glob("*/*/second.png"), *scratch.glob("*/results/*")]
     assert len(kept) >= 2
     browser.ask("Page.navigate", url="about:blank")
-    latest = time.monotonic() + 20
+    latest = time.monotonic() + PATIENCE
     while any(path.exists() for path in kept):
         assert time.monotonic() < latest, "what was uploaded is still there"
         time.sleep(0.1)
