@@ -1,7 +1,7 @@
 """Steps whose views and pairings are not drawn, so that ranks compare with one process number by number."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -12,6 +12,7 @@ from torch.optim import SGD, Optimizer
 
 from cluit.core import distributed
 from cluit.core.types import Method
+from cluit.data import augment
 from cluit.data.augment import Views
 from cluit.engine.descent import Descent
 from cluit.engine.fit import step
@@ -52,8 +53,17 @@ def ramp(maps: Tensor) -> Tensor:
 
 @contextmanager
 def exactly() -> Iterator[None]:
-    """All that is computed in float32 is in float64: what is then left of a difference is no rounding."""
-    with patch.object(Tensor, "float", Tensor.double), default_type(torch.float64):
+    """All that is computed in float32 is in float64: what is then left of a difference is no rounding.
+
+    In float32 a value near zero may change its sign, and with it the slope of a ReLU or of an absolute value:
+    by how much that changes the gradients is another matter on each machine.
+    """
+    with (
+        patch.object(Tensor, "float", Tensor.double),
+        patch.object(augment, "FROM_YIQ", augment.FROM_YIQ.double()),
+        patch.object(augment, "TO_YIQ", augment.TO_YIQ.double()),
+        default_type(torch.float64),
+    ):
         yield
 
 
@@ -94,18 +104,19 @@ def gradients(method: Method, name: str, rate: float, parts: int = 1) -> dict[st
     return told | {key: value.clone() for key, value in method.state_dict().items()}
 
 
-def all_gradients(names: list[str], rate: float) -> dict[str, dict[str, Tensor]]:
-    """On this rank, without chance; in float64 where weights move, as rounding then grows."""
-    with distributed.joined(), exactly() if rate else nullcontext():
-        methods = {name: built(name).to(torch.get_default_dtype()) for name in names}
+def all_gradients(names: list[str]) -> dict[str, dict[str, Tensor]]:
+    """On this rank, without chance; weights move."""
+    with distributed.joined(), exactly():
+        methods = {name: built(name).double() for name in names}
         with without_chance():
-            return {name: gradients(method, name, rate) for name, method in methods.items()}
+            return {name: gradients(method, name, rate=0.01) for name, method in methods.items()}
 
 
 def all_drawn_gradients(names: list[str], parts: int) -> dict[str, dict[str, Tensor]]:
     """On this rank, with what each share of the batch draws; no weight moves."""
-    with distributed.joined():
-        return {name: gradients(built(name, **ALONE[name]), name, 0.0, parts) for name in names}
+    with distributed.joined(), exactly():
+        methods = {name: built(name, **ALONE[name]).double() for name in names}
+        return {name: gradients(method, name, 0.0, parts) for name, method in methods.items()}
 
 
 ALONE: dict[str, dict[str, float]] = {
