@@ -61,12 +61,12 @@ def test_every_number_has_its_points_and_its_plots(
     root = ElementTree.fromstring(out.read_text())
     titles = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert titles.count("seconds of a step") == 4
-    assert titles.count("memory of a translation") == 1
+    assert titles.count("memory of a translation, MiB") == 1
 
 
 def test_a_plot_survives_what_was_not_measured() -> None:
-    flat = Panel("a", "x", "s", [(1, 2.0), (2, 2.0)], 1, (0,), 0.0)
-    assert "not measured" in plot([flat, Panel("b", "x", "MiB", [], 1, (1, 2), None)])
+    flat = Panel("a", "x", [(1, 2.0), (2, 2.0)], 1, (0,), 0.0, 0.0)
+    assert "not measured" in plot([flat, Panel("b", "x", [], 1, (1, 2), None, None)])
     ElementTree.fromstring(plot([flat]))
 
 

@@ -197,9 +197,10 @@ def told(record: Mapping[str, Any]) -> str:
     """For people."""
     opening, drawn = record["opening"], record["drawing"]
     medians = "medians of processor time" if record["processor_time"] else "medians"
+    threads = f"{record['workers']} thread" + ("s" if record["workers"] > 1 else "")
     lines = [
         record["machine"],
-        f"{record['pictures']} pictures to {record['image_size']} px by {record['workers']} threads, "
+        f"{record['pictures']} pictures to {record['image_size']} px by {threads}, "
         f"{record['batch_size']} a batch: {medians} of {record['rounds']} rounds, slowest to fastest, beside "
         f"the {record['needed']:,} pictures/s that a step on a fast GPU takes",
     ]

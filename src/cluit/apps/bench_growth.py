@@ -150,10 +150,13 @@ def jobs_of(axes: Mapping[str, Sequence[int]], device: torch.device) -> dict[str
 def grown(
     points: Sequence[Mapping[str, Any]], time_law: Sequence[float], memory_law: Sequence[float]
 ) -> dict[str, Any]:
-    """The points with fitted exponents beside the expected ones; None where they cannot be fitted."""
+    """The points with fitted exponents, of all and of the last two alone, beside the expected ones; None
+    where they cannot be fitted."""
+    names = "seconds", "peak_bytes", "macs"
     return {
         "points": points,
-        "exponents": {name: exponent(points, name) for name in ("seconds", "peak_bytes", "macs")},
+        "exponents": {name: exponent(points, name) for name in names},
+        "last_exponents": {name: exponent(points[-2:], name) for name in names},
         "expected": {"seconds": list(time_law), "peak_bytes": list(memory_law)},
     }
 
@@ -171,20 +174,20 @@ def panels(record: Mapping[str, Any]) -> list[Panel]:
     found = []
     for name, axis in record["axes"].items():
         what = "a translation" if name == REFERENCES else "a step"
-        for kind, title, unit, scale in (
-            ("seconds", f"seconds of {what}", "s", 1.0),
-            ("peak_bytes", f"memory of {what}", "MiB", 2.0**20),
+        for kind, title, unit in (
+            ("seconds", f"seconds of {what}", 1.0),
+            ("peak_bytes", f"memory of {what}, MiB", 2.0**20),
         ):
-            points = [(one["value"], one[kind] / scale) for one in axis["points"] if one[kind]]
+            points = [(one["value"], one[kind] / unit) for one in axis["points"] if one[kind]]
             found.append(
                 Panel(
                     title,
                     name.replace("_", " "),
-                    unit,
                     points,
                     record["base"][name],
                     axis["expected"][kind],
                     axis["exponents"][kind],
+                    axis["last_exponents"][kind],
                 )
             )
     return found
@@ -209,11 +212,25 @@ def told(record: Mapping[str, Any]) -> str:
                 f"| {name} | {one['value']} | {one['seconds']:.3f} | {one['fastest']:.3f} to "
                 f"{one['slowest']:.3f} | {memory} | {one['macs'] / 1e6:,.0f} |"
             )
-    lines += ["", "| exponent of | time | expected | multiply-adds | memory | expected |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
+    head = "exponent of", "time", "its last two", "expected", "multiply-adds"
+    lines += [
+        "",
+        f"| {' | '.join(head)} | memory | its last two | expected |",
+        "|---|---:" + "|---:" * 6 + "|",
+    ]
     for name, axis in record["axes"].items():
-        fitted = {kind: "–" if value is None else f"{value:.2f}" for kind, value in axis["exponents"].items()}
-        laws = {kind: " to ".join(f"{law:g}" for law in row) for kind, row in axis["expected"].items()}
-        cells = name, fitted["seconds"], laws["seconds"], fitted["macs"], fitted["peak_bytes"]
-        lines.append(f"| {' | '.join(cells)} | {laws['peak_bytes']} |")
+        cells = [
+            name, *fitted(axis, "seconds"), written(axis["exponents"]["macs"]), *fitted(axis, "peak_bytes")
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def fitted(axis: Mapping[str, Any], kind: str) -> tuple[str, str, str]:
+    """The exponents of a kind of figure: of all points, of the last two, and as expected."""
+    law = " to ".join(f"{value:g}" for value in axis["expected"][kind])
+    return written(axis["exponents"][kind]), written(axis["last_exponents"][kind]), law
+
+
+def written(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -23,7 +23,6 @@ class Panel:
 
     title: str
     x_label: str
-    unit: str
     points: Sequence[tuple[float, float]]
     """Positive (x, y), in the order of x; none where nothing was measured."""
     base: float
@@ -31,13 +30,16 @@ class Panel:
     laws: Sequence[float]
     """Expected exponents."""
     fitted: float | None
+    last: float | None
+    """The exponent between the last two points alone."""
 
     @property
     def note(self) -> str:
         """Below the title."""
         expected = " to ".join(f"{law:g}" for law in self.laws)
-        fitted = "" if self.fitted is None else f"fitted exponent {self.fitted:.2f}, "
-        return f"{fitted}expected {expected}"
+        fitted = "" if self.fitted is None else f"exponent {self.fitted:.2f}, "
+        last = "" if self.last is None else f"at the end {self.last:.2f}, "
+        return f"{fitted}{last}expected {expected}"
 
 
 def plot(panels: Sequence[Panel]) -> str:
@@ -65,7 +67,7 @@ def drawn(panel: Panel) -> str:
     start = dict(panel.points).get(panel.base, ys[0])
     laws = [[(x, start * (x / panel.base) ** law) for x in xs] for law in panel.laws]
     everything = [*ys, *(y for law in laws for _, y in law)]
-    x_ends, y_ends = around(xs), around(everything)
+    x_ends, y_ends = around(xs, 1.25), around(everything, 1.25, 10)
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = share(x, x_ends)
@@ -73,8 +75,8 @@ def drawn(panel: Panel) -> str:
             HEIGHT - TOP - BOTTOM
         )
 
-    parts = [title, label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, f"{panel.x_label} ({panel.unit} upwards)")]
-    parts += [label(at(x, y_ends[0])[0], HEIGHT - BOTTOM + 18, tick(x)) for x in xs]
+    parts = [title, label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, panel.x_label)]
+    parts += [label(at(x, y_ends[0])[0], HEIGHT - BOTTOM + 18, f"{x:,g}") for x in xs]
     for y in round_numbers(*y_ends):
         height = at(x_ends[0], y)[1]
         parts.append(
@@ -92,9 +94,11 @@ def path(kind: str, places: Sequence[tuple[float, float]]) -> str:
     return f'<path class="{kind}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
 
 
-def around(values: Sequence[float]) -> tuple[float, float]:
-    """Ends that have these positive values well between them."""
-    return min(values) / 1.25, max(values) * 1.25
+def around(values: Sequence[float], margin: float, least: float = 1) -> tuple[float, float]:
+    """Ends that have these positive values well between them, and one ``least`` times the other."""
+    low, high = min(values) / margin, max(values) * margin
+    more = max(1, least * low / high) ** 0.5
+    return low / more, high * more
 
 
 def share(value: float, ends: tuple[float, float]) -> float:
