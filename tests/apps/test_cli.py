@@ -188,7 +188,7 @@ def test_incomplete_commands_are_one_sentence_and_code_two(
 def test_words_after_two_dashes_are_names(capsys: pytest.CaptureFixture[str]) -> None:
     words = parse(["translate", "a", "b", "--out", "o", "--", "--grid-of-mine.png"])
     assert words.keywords["reference"] == Path("--grid-of-mine.png")
-    assert "--referenc; did you mean --precision?" in refused(capsys, "translate", "--referenc", "x")
+    assert "--referenc; did you mean --resume?" in refused(capsys, "translate", "--referenc", "x")
 
 
 @pytest.mark.parametrize("columns", ["1", "4"])
