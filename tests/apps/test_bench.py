@@ -3,13 +3,16 @@ import json
 import pytest
 import torch
 
-from cluit.apps.bench import bench_step, prepare, show
+from cluit.apps.bench import bench_step, bench_translate, prepare, show
 from cluit.apps.measure import (
+    CONTIGUOUS,
+    EXPORTED,
     PLAIN,
     UNDER_WAY,
     VARIANTS,
     Job,
     Variant,
+    conv_rate,
     count_flops,
     matmul_rate,
     measure,
@@ -40,7 +43,7 @@ def test_a_product_of_known_size_has_its_operations_counted() -> None:
 
 
 def test_a_steps_operations_are_those_of_its_convolutions_there_and_back() -> None:
-    translate, step = (count_flops(small(what).build(PLAIN)) for what in ("translate", "step"))
+    translate, step = (count_flops(small(what).build(CONTIGUOUS)) for what in ("translate", "step"))
     assert step > 3 * translate > 0
 
 
@@ -61,14 +64,16 @@ def test_a_round_has_a_turn_of_every_optimizer(method: str, monkeypatch: pytest.
 
     monkeypatch.setattr(Descent, "__call__", watched)
     config = with_stand_ins(CONFIGS[method](image_size=32, width=4))
-    Job("step", config, 4, CPU).build(PLAIN)(1)
+    Job("step", config, 4, CPU).build(CONTIGUOUS)(1)
     assert moved == config.build().optimizers().keys()
 
 
 @pytest.mark.parametrize("method", CONFIGS)
 def test_every_method_is_timed_at_both(method: str) -> None:
     config = with_stand_ins(CONFIGS[method](image_size=32, width=4))
-    translate, step = (count_flops(Job(what, config, 4, CPU).build(PLAIN)) for what in ("translate", "step"))
+    translate, step = (
+        count_flops(Job(what, config, 4, CPU).build(CONTIGUOUS)) for what in ("translate", "step")
+    )
     assert step > 3 * translate > 0
 
 
@@ -87,6 +92,7 @@ def test_variants_take_turns() -> None:
 
 def test_the_matrix_peak_is_positive() -> None:
     assert matmul_rate(torch.float32, CPU, repeats=1) > 1e8
+    assert conv_rate(torch.float32, CPU, repeats=1) > 1e8
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
@@ -97,8 +103,9 @@ def test_memory_is_measured_in_a_process_of_its_own() -> None:
 def test_every_variant_has_a_row_that_json_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
     show(measure([small("translate")], rounds=1, slow=False), json=True)
     record = json.loads(capsys.readouterr().out)
-    variants = VARIANTS if has_fast_bfloat16(CPU) else VARIANTS[:2]
+    variants = (*(VARIANTS if has_fast_bfloat16(CPU) else VARIANTS[:3]), EXPORTED)
     assert [row["variant"] for row in record["rows"]] == [variant.name for variant in variants]
+    assert sum(row["default"] for row in record["rows"]) == 1
     for row in record["rows"]:
         assert row["fastest"] <= row["seconds"] <= row["slowest"]
         assert row["pictures_per_second"] > 0
@@ -112,6 +119,8 @@ def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) 
     row = {
         "method": "cluit",
         "variant": "float32",
+        "default": True,
+        "flops": 7e9,
         "batch_size": 1,
         "parts": 1,
         "seconds": 0.5,
@@ -120,16 +129,19 @@ def test_the_table_names_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) 
     }
     row |= {"pictures_per_second": 2.0, "times_as_fast": 1.0, "peak_bytes": None, "share_of_peak": 0.25}
     record = {"what": "step", "machine": "M", "image_size": 32, "width": 8, "rounds": 1}
+    record["processor_time"] = True
     show({**record, "rows": [row], "left_out": ["bfloat16 channels_last"]}, json=False)
     said = capsys.readouterr().out
     assert "bfloat16 channels_last: left out" in said
     assert "25%" in said
+    assert "float32 (default)" in said
+    assert "processor time" in said
 
 
 def test_several_methods_share_the_rounds() -> None:
     jobs = prepare("step", (*CONFIGS, "cluit"), 32, 4, [8], 1, "cpu")
     assert [job.method for job in jobs] == list(CONFIGS)
-    works = {job: job.build(PLAIN) for job in jobs}
+    works = {job: job.build(CONTIGUOUS) for job in jobs}
     assert list(take_turns(works, 1, CPU)) == jobs
 
 
@@ -138,6 +150,30 @@ def test_a_balanced_batch_has_two_pictures_of_a_class_in_each_half() -> None:
         if with_stand_ins(CONFIGS[name]()).balanced:
             with pytest.raises(UserError, match="multiple of 4"):
                 prepare("step", name, 32, 4, [6], 1, "cpu")
+
+
+@pytest.mark.parametrize("what", ["step", "translate"])
+def test_only_cluit_has_a_plain_variant_and_it_multiplies_more(what: str) -> None:
+    plain, own = (count_flops(small(what).build(variant)) for variant in (PLAIN, CONTIGUOUS))
+    assert plain > own
+    assert [name for name in CONFIGS if Job("step", CONFIGS[name](image_size=32), 4, CPU).can(PLAIN)] == [
+        "cluit"
+    ]
+
+
+def test_processor_time_is_of_one_thread() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(UserError, match="OMP_NUM_THREADS=1"):
+            bench_step(busy=True, device="cpu")
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_no_translation_is_of_nothing() -> None:
+    with pytest.raises(UserError, match="batch_size must be positive"):
+        bench_translate(batch_size=(1, 0), device="cpu")
 
 
 @pytest.mark.parametrize(

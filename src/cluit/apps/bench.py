@@ -20,7 +20,7 @@ from cluit.data.loader import loading_rate, require_divisible
 from cluit.data.portraits import SIZES, Portraits
 from cluit.methods import CONFIGS
 
-ROW = "{:11}{:24}{:>6}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>7}"
+ROW = "{:11}{:34}{:>6}{:>6}{:>10} {:24}{:>11}{:>8}{:>10}{:>8}{:>7}"
 """A line of the table."""
 
 
@@ -34,6 +34,7 @@ def bench_step(
     rounds: int = 8,
     device: str = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Measure training steps, and beside them the rate at which pictures are loaded.
@@ -42,14 +43,14 @@ def bench_step(
         accumulate: parts that a batch is taken in.
     rounds: of two steps each, timed for each variant; figures are of one step. One more round warms up. The
         rounds have what a method does every n-th step as often as it comes, so their median may leave it out.
-    slow: also time bfloat16 where this machine only imitates it.
+    slow: also time bfloat16 where this machine only imitates it. busy: see `clock_for`.
 
     Steps are those of a training under way, in which all networks learn. UserError where a number is out of
     range.
     """
     sizes, parts = ([one] if isinstance(one, int) else one for one in (batch_size, accumulate))
     jobs = prepare("step", method, image_size, width, sizes, rounds, device, parts)
-    record = measure(jobs, rounds, slow)
+    record = measure(jobs, rounds, slow, clock_for(jobs[0].device, busy))
     record["loading"] = loading(image_size, max(sizes), 512)
     show(record, json)
 
@@ -59,14 +60,32 @@ def bench_translate(
     method: str | Sequence[str] = "cluit",
     image_size: int = 64,
     width: int = 32,
+    batch_size: int | Sequence[int] = (1, 16),
     rounds: int = 8,
     device: str = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
-    """Measure translations, one and sixteen at once, each of a source and a reference of its own."""
-    jobs = prepare("translate", method, image_size, width, (1, 16), rounds, device)
-    show(measure(jobs, rounds, slow), json)
+    """Measure translations, ``batch_size`` at once, each of a source and a reference of its own.
+
+    On a CPU also by onnxruntime, where the extra onnx is installed.
+    """
+    sizes = [batch_size] if isinstance(batch_size, int) else batch_size
+    jobs = prepare("translate", method, image_size, width, sizes, rounds, device)
+    show(measure(jobs, rounds, slow, clock_for(jobs[0].device, busy)), json)
+
+
+def clock_for(device: torch.device, busy: bool) -> Clock:
+    """What tells the seconds: the clock, or on a ``busy`` machine the processor's time for this process.
+
+    UserError where that would count several threads, or no processor's.
+    """
+    if busy and (device.type != "cpu" or torch.get_num_threads() != 1):
+        raise UserError(
+            "--busy counts the processor time of one thread; use --device cpu and OMP_NUM_THREADS=1"
+        )
+    return time.process_time if busy else time.perf_counter
 
 
 def clock_for(device: torch.device, busy: bool) -> Clock:
@@ -93,6 +112,8 @@ def prepare(
 ) -> list[Job]:
     """A job for each method, batch size and number of parts. UserError for what is unknown or too small."""
     names = [method] if isinstance(method, str) else list(dict.fromkeys(method))
+    if what == "translate" and min(batch_sizes, default=1) < 1:
+        raise UserError(f"batch_size must be positive, got {min(batch_sizes)}")
     if not batch_sizes or min(parts, default=0) < 1:
         raise UserError(f"batch_size must be named and accumulate positive, got {batch_sizes} and {parts}")
     if rounds < 1 or not names:
@@ -131,11 +152,15 @@ def show(record: Mapping[str, Any], json: bool) -> None:
         return
     print(record["machine"])
     for precision, rate in record.get("matmul_flops_per_second", {}).items():
-        print(f"matrix products in {precision}: {rate / 1e9:,.0f} GFLOP/s")
+        conv = record["conv_flops_per_second"][precision]
+        print(f"{precision}: matrix products {rate / 1e9:,.0f} GFLOP/s, 3×3 convolutions {conv / 1e9:,.0f}")
     if "rows" in record:
         size, width, rounds = record["image_size"], record["width"], record["rounds"]
         turns = f"{rounds} rounds" + (" of two steps" if record["what"] == "step" else "")
-        print(f"{record['what']} at {size} px, width {width}: medians of {turns}, fastest to slowest")
+        counted = " of processor time" if record["processor_time"] else ""
+        print(
+            f"{record['what']} at {size} px, width {width}: medians{counted} of {turns}, fastest to slowest"
+        )
         print(
             ROW.format(
                 "method",
@@ -147,6 +172,7 @@ def show(record: Mapping[str, Any], json: bool) -> None:
                 "pictures/s",
                 "speed",
                 "peak MiB",
+                "GFLOP",
                 "share",
             )
         )
@@ -155,7 +181,7 @@ def show(record: Mapping[str, Any], json: bool) -> None:
         print(
             ROW.format(
                 row["method"],
-                row["variant"],
+                row["variant"] + (" (default)" if row["default"] else ""),
                 row["batch_size"],
                 row["parts"],
                 f"{row['seconds']:.4f}",
@@ -163,6 +189,7 @@ def show(record: Mapping[str, Any], json: bool) -> None:
                 f"{row['pictures_per_second']:.1f}",
                 f"{row['times_as_fast']:.2f}×",
                 memory,
+                f"{row['flops'] / 1e9:,.0f}",
                 f"{row['share_of_peak']:.0%}",
             )
         )

@@ -6,13 +6,14 @@ from typing import Any, Literal, cast
 
 import torch
 
-from cluit.apps.measure import PLAIN, Job, Variant, count_flops, peak_memory, take_turns
+from cluit.apps.measure import CONTIGUOUS, Job, Variant, count_flops, peak_memory, take_turns
 from cluit.apps.planned import Outcome, Planned
 from cluit.apps.settings import Settings
 from cluit.core.machine import pick_device, pick_precision
 from cluit.engine.log import read_log
 from cluit.export import weights
 from cluit.methods import CONFIGS
+from cluit.nn.resample import written
 
 ROUNDS = 20  # translations timed of each
 
@@ -42,10 +43,12 @@ def costs(runs: Sequence[Planned]) -> list[dict[str, Any]]:
         Job("step", config, run.settings.run.batch_size, device)
         for config, run in zip(configs, runs, strict=True)
     ]
+    with written():  # operations are the method's, not this machine's
+        flops = [count_flops(job.build(CONTIGUOUS)) for job in jobs]
     return [
         {
             **parameters(config),
-            "macs": count_flops(jobs[i].build(PLAIN)) // 2,
+            "macs": flops[i] // 2,
             "seconds": statistics.median(seconds[i]),
             "step_bytes": peak_memory(steps[i], variants[i]),
         }

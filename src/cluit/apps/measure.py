@@ -2,6 +2,7 @@
 
 import multiprocessing
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +10,23 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from cluit.apps.plain import PlainCluit, PlainDescent, translated
 from cluit.core.config import MethodConfig
+from cluit.core.extras import there
 from cluit.core.machine import describe, has_fast_bfloat16
-from cluit.core.types import Batch
+from cluit.core.types import Batch, Translator
 from cluit.engine.average import Average
 from cluit.engine.descent import Descent
 from cluit.engine.fit import step
+from cluit.export import runtime
+from cluit.export.graph import export_graphs
 from cluit.methods import CONFIGS
+from cluit.methods.cluit.config import CluitConfig
 
 UNDER_WAY = 80_000
 """A step of the published schedules at which all that begins late has begun and what fades has not gone.
@@ -38,14 +45,17 @@ Work = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Variant:
-    """How numbers are stored."""
+    """How numbers are stored, and by whom they are computed."""
 
     precision: Literal["float32", "bfloat16"]
     channels_last: bool
+    by: Literal["cluit", "plain", "onnxruntime"] = "cluit"
+    """The library; the plain step or translation (`cluit.apps.plain`); or the exported model."""
 
     @property
     def name(self) -> str:
-        return self.precision + (" channels_last" if self.channels_last else "")
+        whose = "" if self.by == "cluit" else self.by + " "
+        return whose + self.precision + (" channels_last" if self.channels_last else "")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -55,9 +65,16 @@ class Variant:
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def is_default(self, device: torch.device) -> bool:
+        """Whether training and translating do it so unless told otherwise."""
+        best = "bfloat16" if has_fast_bfloat16(device) else "float32"
+        return self == Variant(best, channels_last=True)  # type: ignore[arg-type]
 
-PLAIN = Variant("float32", False)
-VARIANTS = (PLAIN, Variant("float32", True), Variant("bfloat16", True))
+
+PLAIN = Variant("float32", False, "plain")
+CONTIGUOUS = Variant("float32", False)
+VARIANTS = (PLAIN, CONTIGUOUS, Variant("float32", True), Variant("bfloat16", True))
+EXPORTED = Variant("float32", False, "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,10 @@ class Job:
     def build(self, variant: Variant) -> Work:
         """The work itself, on random pictures: speed does not depend on what they show."""
         return (training if self.what == "step" else translating)(self, variant)
+
+    def can(self, variant: Variant) -> bool:
+        """Whether there is such a variant of it: only CLUIT has a plain one, and its steps have no parts."""
+        return variant.by != "plain" or (isinstance(self.config, CluitConfig) and self.parts == 1)
 
     @property
     def method(self) -> str:
@@ -96,9 +117,11 @@ class Job:
 
 def training(job: Job, variant: Variant) -> Work:
     """Training steps, the moving average included."""
-    method = job.config.build()
+    plain = variant.by == "plain"
+    method = PlainCluit(job.config) if plain else job.config.build()
     method.to(device=job.device, memory_format=variant.memory_format)
-    descend, average = Descent(method.optimizers(), job.parts), Average(method.translator)
+    descend = (PlainDescent if plain else Descent)(method.optimizers(), job.parts)
+    average = Average(method.translator)
     batch = batch_of(job.config, job.images(variant))
 
     def steps(number: int) -> None:
@@ -117,13 +140,25 @@ def translating(job: Job, variant: Variant) -> Work:
     translator.to(device=job.device, memory_format=variant.memory_format)
     sources, references = job.images(variant), job.images(variant)
     domain = torch.zeros(len(references), dtype=torch.long, device=job.device) if translator.domains else None
+    used = exported(translator) if variant.by == "onnxruntime" else translator
 
     @torch.inference_mode()
     def translate(number: int) -> None:
         with job.autocast(variant):
-            translator.translate(sources, translator.encode_style(references, domain))
+            used.translate(sources, used.encode_style(references, domain))
 
-    return translate
+    @torch.no_grad()
+    def translate_plainly(number: int) -> None:
+        translated(translator, sources, references)
+
+    return translate_plainly if variant.by == "plain" else translate
+
+
+def exported(translator: Translator) -> Translator:
+    """The same as onnxruntime computes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_graphs(translator, {}, Path(folder), "onnx")
+        return runtime.load(Path(folder))[0]
 
 
 def with_stand_ins(config: MethodConfig) -> MethodConfig:
@@ -137,57 +172,76 @@ def batch_of(config: MethodConfig, images: Tensor) -> Batch:
     return Batch(images, told)
 
 
-def measure(jobs: Sequence[Job], rounds: int, slow: bool) -> dict[str, Any]:
+def measure(jobs: Sequence[Job], rounds: int, slow: bool, clock: Clock = time.perf_counter) -> dict[str, Any]:
     """All figures of all jobs in all variants, as JSON values.
 
     They take turns, round by round, so that a machine that slows down slows all of them. So all their weights
-    are in memory at once.
+    are in memory at once. clock: what tells seconds.
     """
     device = jobs[0].device
     variants = [v for v in VARIANTS if slow or v.precision == "float32" or has_fast_bfloat16(device)]
-    peaks: dict[str, float] = {v.precision: matmul_rate(v.dtype, device) for v in variants}
+    if jobs[0].what == "translate" and device.type == "cpu" and there("onnx", "onnxscript", "onnxruntime"):
+        variants.append(EXPORTED)
+    rates = {
+        v.precision: (matmul_rate(v.dtype, device, clock=clock), conv_rate(v.dtype, device, clock=clock))
+        for v in {variant.precision: variant for variant in variants}.values()
+    }
+    peaks: dict[str, float] = {precision: max(both) for precision, both in rates.items()}
     return {
         "what": jobs[0].what,
         "machine": describe(device),
         "image_size": jobs[0].config.image_size,
         "width": jobs[0].config.width,
         "rounds": rounds,
-        "matmul_flops_per_second": peaks,
+        "processor_time": clock is time.process_time,
+        "matmul_flops_per_second": {precision: products for precision, (products, _) in rates.items()},
+        "conv_flops_per_second": {precision: convs for precision, (_, convs) in rates.items()},
         "left_out": [variant.name for variant in VARIANTS if variant not in variants],
-        "rows": list(figures(jobs, variants, rounds, peaks)),
+        "rows": list(figures(jobs, variants, rounds, peaks, clock)),
     }
 
 
 def figures(
-    jobs: Sequence[Job], variants: Sequence[Variant], rounds: int, peaks: Mapping[str, float]
+    jobs: Sequence[Job],
+    variants: Sequence[Variant],
+    rounds: int,
+    peaks: Mapping[str, float],
+    clock: Clock = time.perf_counter,
 ) -> Iterator[dict[str, Any]]:
     """What one step or translation takes, a row for each job and variant. peaks: operations per second by
     precision."""
-    pairs = [(job, variant) for job in jobs for variant in variants]
+    pairs = [(job, variant) for job in jobs for variant in variants if job.can(variant)]
     memory = {(job, variant): peak_memory(job, variant) for job, variant in pairs}
     works = {(job, variant): job.build(variant) for job, variant in pairs}
     for work in works.values():
         work(0)
-    flops = {job: count_flops(works[job, PLAIN]) / job.repeats for job in jobs}
+    counted = {
+        (job, variant): count_flops(works[job, variant]) / job.repeats
+        for job, variant in pairs
+        if variant in (PLAIN, CONTIGUOUS)
+    }
     seconds = {
         (job, variant): [one / job.repeats for one in times]
-        for (job, variant), times in take_turns(works, rounds, jobs[0].device).items()
+        for (job, variant), times in take_turns(works, rounds, jobs[0].device, clock).items()
     }
     for (job, variant), times in seconds.items():
         middle = statistics.median(times)
+        first = next(other for one, other in pairs if one == job)
+        flops = counted.get((job, variant), counted[job, CONTIGUOUS])
         yield {
             "method": job.method,
             "variant": variant.name,
+            "default": variant.is_default(job.device),
             "batch_size": job.batch_size,
             "parts": job.parts,
             "seconds": middle,
             "fastest": min(times),
             "slowest": max(times),
             "pictures_per_second": job.batch_size / middle,
-            "times_as_fast": statistics.median(seconds[job, PLAIN]) / middle,
+            "times_as_fast": statistics.median(seconds[job, first]) / middle,
             "peak_bytes": memory[job, variant],
-            "flops": flops[job],
-            "share_of_peak": flops[job] / middle / peaks[variant.precision],
+            "flops": flops,
+            "share_of_peak": flops / middle / peaks[variant.precision],
         }
 
 
@@ -249,21 +303,46 @@ def count_flops(work: Work) -> int:
     return operations.count
 
 
-def matmul_rate(dtype: torch.dtype, device: torch.device, repeats: int = 5) -> float:
+def matmul_rate(
+    dtype: torch.dtype, device: torch.device, repeats: int = 5, clock: Clock = time.perf_counter
+) -> float:
     """Operations per second of a large square matrix product, the best of a few."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # as the convolutions are run
-    best = float("inf")
-    for _ in range(repeats):
-        wait_for(device)
-        began = time.perf_counter()
-        a @ b
-        wait_for(device)
-        best = min(best, time.perf_counter() - began)
+    best = fastest(lambda: a @ b, device, repeats, clock)
     torch.backends.cuda.matmul.allow_tf32 = before
     return 2 * side**3 / best
+
+
+@torch.no_grad()
+def conv_rate(
+    dtype: torch.dtype, device: torch.device, repeats: int = 5, clock: Clock = time.perf_counter
+) -> float:
+    """Operations per second of a 3×3 convolution as networks have it, the best of a few.
+
+    Some machines are better at it than at matrix products, of which another library takes care.
+    """
+    pictures, channels, side = (64, 512, 32) if device.type == "cuda" else (16, 128, 32)
+    x, weight = (
+        torch.randn(shape, device=device).to(dtype=dtype, memory_format=torch.channels_last)
+        for shape in ((pictures, channels, side, side), (channels, channels, 3, 3))
+    )
+    best = fastest(lambda: F.conv2d(x, weight, padding=1), device, repeats, clock)
+    return 2 * pictures * (side * channels * 3) ** 2 / best
+
+
+def fastest(work: Callable[[], Any], device: torch.device, repeats: int, clock: Clock) -> float:
+    """Seconds of the best of a few times."""
+    seconds = []
+    for _ in range(repeats):
+        wait_for(device)
+        began = clock()
+        work()
+        wait_for(device)
+        seconds.append(clock() - began)
+    return min(seconds)
 
 
 def peak_memory(job: Job, variant: Variant) -> int | None:
@@ -276,8 +355,8 @@ def peak_memory(job: Job, variant: Variant) -> int | None:
         before = torch.cuda.memory_allocated(job.device)
         two_rounds(job, variant)
         return torch.cuda.max_memory_allocated(job.device) - before
-    if job.device.type != "cpu" or resident("VmHWM") is None:
-        return None
+    if job.device.type != "cpu" or resident("VmHWM") is None or variant == EXPORTED:
+        return None  # to export takes more than to use
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(growth, (job, variant, torch.get_num_threads()))
 

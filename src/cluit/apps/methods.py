@@ -13,6 +13,7 @@ from cluit.core.config import MethodConfig
 from cluit.core.errors import UserError
 from cluit.core.types import Batch, Method
 from cluit.methods import CONFIGS
+from cluit.nn.resample import written
 
 Networks = dict[str, dict[str, int]]
 
@@ -47,7 +48,7 @@ def networks_of(config: type[MethodConfig], image_size: int, width: int) -> Netw
     except ValueError as error:
         raise UserError(str(error)) from error
     method = settings.build()
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), written():
         macs = macs_of_layers(method, batch_of(settings, torch.empty(8, 3, image_size, image_size)))
     parts = [*method.translator.named_children(), *method.named_children()]
     groups = [group for optimizer in method.optimizers().values() for group in optimizer.param_groups]

@@ -1,9 +1,15 @@
 """Libraries that only some commands need: imported when they are wanted, missed in one sentence."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from cluit.core.errors import UserError
+
+
+def there(*modules: str) -> bool:
+    """Whether all of these are installed."""
+    return all(importlib.util.find_spec(module) is not None for module in modules)
 
 
 def needs(module: str, purpose: str, extra: str) -> Any:

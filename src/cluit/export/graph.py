@@ -23,6 +23,7 @@ from cluit.core.images import to_unit
 from cluit.core.types import Translator
 from cluit.data.portraits import SIZES, Portraits
 from cluit.export.runtime import GRAPHS, open_onnx, write_card
+from cluit.nn.resample import written
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
 """What a graph can be exported to, and what its file's name ends with."""
@@ -70,7 +71,8 @@ class Graph(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         cast = (one.to(self.dtype) if one.is_floating_point() else one for one in inputs)
-        return getattr(self.translator, self.door)(*cast).float()
+        with written():  # what pays on this machine need not on another
+            return getattr(self.translator, self.door)(*cast).float()
 
 
 def export_graphs(

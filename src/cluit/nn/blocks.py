@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cluit.nn.norm import instance_norm
+from cluit.nn.resample import DoublingConv, HalvingConv, double, halve
+
 SLOPE = 0.2  # of every leaky ReLU
 UNIT_VARIANCE = 1 / math.sqrt(2)
 
@@ -18,20 +21,14 @@ def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def halve(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H/2, W/2), by averages of 2×2."""
-    return F.avg_pool2d(x, 2)
+def act_(x: Tensor) -> Tensor:
+    """The same in place: for what a convolution or a pooling gave and nobody else looks at."""
+    return F.leaky_relu_(x, SLOPE)
 
 
-def double(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, 2H, 2W), nearest neighbour."""
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """(N, C, H, W), each channel of each picture brought to mean 0 and variance 1."""
-    variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance + 1e-5)
+def united(branch: Tensor, skipped: Tensor) -> Tensor:
+    """The sum of both, divided by √2, in the place of ``branch``, which nobody else looks at."""
+    return branch.add_(skipped).mul_(UNIT_VARIANCE)
 
 
 class AdaIN(nn.Module):
@@ -41,9 +38,15 @@ class AdaIN(nn.Module):
         super().__init__()
         self.affine = nn.Linear(style_dim, 2 * channels)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:  # (N, C, H, W), (N, S) -> (N, C, H, W)
+    def forward(self, x: Tensor, style: Tensor, slope: float = 1.0) -> Tensor:
+        """(N, C, H, W), (N, S) -> (N, C, H, W); slope: of a leaky ReLU that follows, 1 for none."""
         gamma, beta = self.affine(style)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(beta, 1 + gamma, instance_norm(x))
+        return instance_norm(x, 1 + gamma, beta, slope)
+
+
+def norm_act(x: Tensor) -> Tensor:
+    """Instance norm and leaky ReLU."""
+    return instance_norm(x, slope=SLOPE)
 
 
 def shortcut(inputs: int, outputs: int) -> nn.Module:
@@ -59,22 +62,22 @@ class Down(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv1 = HalvingConv(inputs, inputs)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.skip = shortcut(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(act(halve(self.conv1(act(x)))))
-        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+        h = self.conv2(act_(self.conv1(act(x))))
+        return united(h, self.skip(halve(x)))
 
 
 class NormDown(Down):
     """(N, C, H, W) -> (N, C', H/2, W/2), with instance norm: the generator's way in; weights as `Down`'s."""
 
     def forward(self, x: Tensor) -> Tensor:
-        h = halve(self.conv1(act(instance_norm(x))))
-        h = self.conv2(act(instance_norm(h)))
-        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+        h = self.conv1(norm_act(x))
+        h = self.conv2(norm_act(h))
+        return united(h, self.skip(halve(x)))
 
 
 class NormSame(nn.Module):
@@ -86,9 +89,9 @@ class NormSame(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(act(instance_norm(x)))
-        h = self.conv2(act(instance_norm(h)))
-        return (h + x) * UNIT_VARIANCE
+        h = self.conv1(norm_act(x))
+        h = self.conv2(norm_act(h))
+        return united(h, x)
 
 
 class StyledSame(nn.Module):
@@ -102,9 +105,9 @@ class StyledSame(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        h = self.conv1(act(self.norm1(x, style)))
-        h = self.conv2(act(self.norm2(h, style)))
-        return (h + x) * UNIT_VARIANCE
+        h = self.conv1(self.norm1(x, style, SLOPE))
+        h = self.conv2(self.norm2(h, style, SLOPE))
+        return united(h, x)
 
 
 class StyledUp(nn.Module):
@@ -116,15 +119,15 @@ class StyledUp(nn.Module):
     def __init__(self, inputs: int, outputs: int, style_dim: int) -> None:
         super().__init__()
         self.norm1 = AdaIN(inputs, style_dim)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = DoublingConv(inputs, outputs)
         self.norm2 = AdaIN(outputs, style_dim)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = shortcut(inputs, outputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        h = self.conv1(double(act(self.norm1(x, style))))
-        h = self.conv2(act(self.norm2(h, style)))
-        return (h + double(self.skip(x))) * UNIT_VARIANCE
+        h = self.conv1(self.norm1(x, style, SLOPE))
+        h = self.conv2(self.norm2(h, style, SLOPE))
+        return united(h, double(self.skip(x)))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from cluit.nn.blocks import Down, act
+from cluit.nn.blocks import Down, act, act_
 
 WIDEST = 8  # no layer is wider than 8 times the first (the paper's 64 and 512)
 
@@ -37,4 +37,4 @@ class Head(nn.Module):
         self.linear = nn.Linear(channels, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(act(self.conv(act(x))).flatten(1))
+        return self.linear(act_(self.conv(act(x))).flatten(1))

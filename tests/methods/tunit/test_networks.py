@@ -5,7 +5,7 @@ from torch import nn
 from cluit.core.types import ClusterAssigner
 from cluit.methods.tunit.config import TunitConfig
 from cluit.methods.tunit.networks import Critic, Generator, Guide, TunitTranslator, styled, unrecorded
-from cluit.nn.blocks import instance_norm
+from cluit.nn.norm import instance_norm
 
 TINY = TunitConfig(image_size=32, width=4, style_dim=6, clusters=3)
 

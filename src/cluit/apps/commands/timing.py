@@ -18,6 +18,7 @@ def bench_step(
     rounds: int = 8,
     device: Device = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
     """Time a training step in each precision and memory format, and measure the memory that it needs.
@@ -31,13 +32,14 @@ def bench_step(
         rounds: Timed of each, two steps a round.
         device: Where.
         slow: Time bfloat16 even where this machine only imitates it.
+        busy: Count the processor's time, as the machine has other work; with OMP_NUM_THREADS=1.
         json: Print JSON instead of a table.
     """
     from cluit.apps.bench import bench_step
 
     bench_step(
         method=method, image_size=image_size, width=width, batch_size=batch_size, accumulate=accumulate,
-        rounds=rounds, device=device, slow=slow, json=json,
+        rounds=rounds, device=device, slow=slow, busy=busy, json=json,
     )  # fmt: skip
 
 
@@ -46,27 +48,32 @@ def bench_translate(
     method: tuple[str, ...] = ("cluit",),
     image_size: int = 64,
     width: int = 32,
+    batch_size: tuple[int, ...] = (1, 16),
     rounds: int = 8,
     device: Device = "auto",
     slow: bool = False,
+    busy: bool = False,
     json: bool = False,
 ) -> None:
-    """Time a translation in each precision and memory format.
+    """Time a translation in each precision and memory format, and by onnxruntime where it is installed.
 
     Args:
         method: Which, one or several; they take turns round by round.
         image_size: Side of the pictures.
         width: Channels of the first layer.
-        rounds: Translations timed of each.
+        batch_size: Translations at once, one number or several.
+        rounds: Timed of each.
         device: Where.
         slow: Time bfloat16 even where this machine only imitates it.
+        busy: Count the processor's time, as the machine has other work; with OMP_NUM_THREADS=1.
         json: Print JSON instead of a table.
     """
     from cluit.apps.bench import bench_translate
 
     bench_translate(
-        method=method, image_size=image_size, width=width, rounds=rounds, device=device, slow=slow, json=json
-    )
+        method=method, image_size=image_size, width=width, batch_size=batch_size, rounds=rounds,
+        device=device, slow=slow, busy=busy, json=json,
+    )  # fmt: skip
 
 
 def bench_evaluate(

@@ -9,17 +9,9 @@ from torch import Tensor, nn
 from cluit.core.errors import UserError
 from cluit.core.types import Translator
 from cluit.methods.starganv2.config import StarGANv2Config
-from cluit.nn.blocks import (
-    UNIT_VARIANCE,
-    Down,
-    NormSame,
-    StyledSame,
-    StyledUp,
-    act,
-    halve,
-    he_init,
-    instance_norm,
-)
+from cluit.nn.blocks import SLOPE, Down, NormSame, StyledSame, StyledUp, act, act_, he_init, united
+from cluit.nn.norm import instance_norm
+from cluit.nn.resample import halve
 from cluit.nn.trunk import WIDEST
 
 PIXELS = 2**14  # the first layer's channels times the picture's side, at width 64
@@ -48,9 +40,9 @@ class InstanceNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> the same
-        x = instance_norm(x)
-        return torch.addcmul(self.bias.to(x), self.weight.to(x), x)
+    def forward(self, x: Tensor, slope: float = 1.0) -> Tensor:
+        """(N, C, H, W) -> the same; slope: of a leaky ReLU that follows, 1 for none."""
+        return instance_norm(x, self.weight, self.bias, slope)
 
 
 class AffineDown(Down):
@@ -61,9 +53,9 @@ class AffineDown(Down):
         self.norm1, self.norm2 = InstanceNorm(inputs), InstanceNorm(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = halve(self.conv1(act(self.norm1(x))))
-        h = self.conv2(act(self.norm2(h)))
-        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+        h = self.conv1(self.norm1(x, SLOPE))
+        h = self.conv2(self.norm2(h, SLOPE))
+        return united(h, self.skip(halve(x)))
 
 
 class AffineSame(NormSame):
@@ -74,9 +66,9 @@ class AffineSame(NormSame):
         self.norm1, self.norm2 = InstanceNorm(channels), InstanceNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(act(self.norm1(x)))
-        h = self.conv2(act(self.norm2(h)))
-        return (h + x) * UNIT_VARIANCE
+        h = self.conv1(self.norm1(x, SLOPE))
+        h = self.conv2(self.norm2(h, SLOPE))
+        return united(h, x)
 
 
 class Generator(nn.Module):
@@ -108,7 +100,7 @@ class Generator(nn.Module):
         """(N, C, s, s), (N, style_dim) -> (N, 3, S, S)."""
         for block in (*self.styled, *self.up):
             x = block(x, style)
-        return self.rgb(act(self.norm(x)))
+        return self.rgb(self.norm(x, SLOPE))
 
 
 def dense(inputs: int, outputs: int, count: int) -> list[nn.Module]:
@@ -147,7 +139,7 @@ class Trunk(nn.Module):
         self.conv = nn.Conv2d(self.channels, self.channels, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return act(self.conv(act(self.blocks(self.stem(x)))).flatten(1))
+        return act_(self.conv(act(self.blocks(self.stem(x))))).flatten(1)
 
 
 class StyleEncoder(nn.Module):

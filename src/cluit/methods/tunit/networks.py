@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from cluit.core.types import Translator
 from cluit.methods.tunit.config import TunitConfig
 from cluit.nn.batch_norm import BatchNorm2d
-from cluit.nn.blocks import UNIT_VARIANCE, act, double, halve, instance_norm, shortcut
+from cluit.nn.blocks import act, act_, shortcut, united
 from cluit.nn.filter_response import FilterResponseNorm
+from cluit.nn.norm import instance_norm
+from cluit.nn.resample import HalvingConv, double, halve
 
 GROUPS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # of VGG11's convolutions: widths in units of the first
 CRITIC_WIDEST = 16  # no layer of the critic is wider than 16 times the first (the paper's 64 and 1024)
@@ -70,14 +71,17 @@ class Residual(nn.Module):
         self.conv2 = Reflected(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = instance_norm(self.conv1(x)).relu()
+        h = instance_norm(self.conv1(x), slope=0)
         return x + RESIDUAL * instance_norm(self.conv2(h))
 
 
-def styled(x: Tensor, style: Tensor) -> Tensor:
-    """AdaIN: (N, C, H, W), (N, 2C) -> scale · IN(x) + bias, where the style's first half are the biases."""
+def styled(x: Tensor, style: Tensor, slope: float = 1.0) -> Tensor:
+    """AdaIN: (N, C, H, W), (N, 2C) -> scale · IN(x) + bias, where the style's first half are the biases.
+
+    slope: of a leaky ReLU that follows; 0 for ReLU, 1 for none.
+    """
     bias, scale = style[:, :, None, None].chunk(2, dim=1)
-    return torch.addcmul(bias, scale, instance_norm(x))
+    return instance_norm(x, scale, bias, slope)
 
 
 class Encoder(nn.Module):
@@ -94,7 +98,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in (self.stem, *self.down):
-            x = instance_norm(conv(x)).relu()
+            x = instance_norm(conv(x), slope=0)
         return self.blocks(x)
 
 
@@ -115,10 +119,10 @@ class Decoder(nn.Module):
         affine = iter(styles.split([2 * width for width in self.styled_widths], dim=1))
         for block in self.blocks:
             assert isinstance(block, Residual)
-            h = styled(block.conv1(x), next(affine)).relu()
+            h = styled(block.conv1(x), next(affine), 0)
             x = x + RESIDUAL * styled(block.conv2(h), next(affine))
         for conv in self.up:
-            x = styled(conv(double(x)), next(affine)).relu()
+            x = styled(conv(double(x)), next(affine), 0)
         return self.rgb(x).tanh()
 
 
@@ -153,25 +157,28 @@ class Generator(nn.Module):
 class Same(nn.Module):
     """(N, C, H, W) -> the same: a residual block of the critic."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, conv1: nn.Conv2d | None = None) -> None:
         super().__init__()
         self.norm1 = FilterResponseNorm(inputs)
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv1 = conv1 or nn.Conv2d(inputs, inputs, 3, padding=1)
         self.norm2 = FilterResponseNorm(inputs)
         self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.skip = shortcut(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
-        return (h + self.skip(x)) * UNIT_VARIANCE
+        return united(h, self.skip(x))
 
 
 class Down(Same):
     """(N, C, H, W) -> (N, C', H/2, W/2). The shortcut pools first: its convolution commutes with that."""
 
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, HalvingConv(inputs, inputs))
+
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(self.norm2(halve(self.conv1(self.norm1(x)))))
-        return (h + self.skip(halve(x))) * UNIT_VARIANCE
+        h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
+        return united(h, self.skip(halve(x)))
 
 
 class Critic(nn.Module):
@@ -194,7 +201,7 @@ class Critic(nn.Module):
     def forward(self, images: Tensor, cluster: Tensor) -> Tensor:
         """(N, 3, S, S), (N,) long -> (N, 1) logits, high for a real picture of its ``cluster``."""
         h = self.conv(act(self.blocks(self.stem(images))))
-        return self.logits(act(h)).flatten(1).gather(1, cluster[:, None])
+        return self.logits(act_(h)).flatten(1).gather(1, cluster[:, None])
 
 
 class TunitTranslator(Translator):
