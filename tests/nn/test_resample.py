@@ -32,7 +32,7 @@ def test_one_convolution_has_a_second_gradient() -> None:
     x, weight = (
         torch.randn(shape, dtype=torch.float32, requires_grad=True) for shape in ((1, 2, 4, 4), (2, 2, 3, 3))
     )
-    found = []
+    found = list[Tensor]()
     for conv in (resample.halve_at_once, resample.halve_after):
         (slope,) = torch.autograd.grad(conv(x, weight, None).square().sum(), x, create_graph=True)
         found += torch.autograd.grad(slope.square().sum(), weight)

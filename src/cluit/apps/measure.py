@@ -19,7 +19,7 @@ from cluit.apps.plain import PlainCluit, PlainDescent, translated
 from cluit.core.config import MethodConfig
 from cluit.core.extras import there
 from cluit.core.machine import describe, has_fast_bfloat16
-from cluit.core.types import Batch, Translator
+from cluit.core.types import Batch, Method, Translator
 from cluit.engine.average import Average
 from cluit.engine.descent import Descent
 from cluit.engine.fit import step
@@ -118,8 +118,8 @@ class Job:
 def training(job: Job, variant: Variant) -> Work:
     """Training steps, the moving average included."""
     plain = variant.by == "plain"
-    method = PlainCluit(job.config) if plain else job.config.build()
-    method.to(device=job.device, memory_format=variant.memory_format)
+    method: Method = PlainCluit(job.config) if plain else job.config.build()
+    method.to(device=job.device, memory_format=variant.memory_format)  # type: ignore[call-overload]
     descend = (PlainDescent if plain else Descent)(method.optimizers(), job.parts)
     average = Average(method.translator)
     batch = batch_of(job.config, job.images(variant))

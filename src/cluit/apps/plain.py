@@ -7,6 +7,8 @@ larger picture; norms are torch's `instance_norm`; Adam is not fused; and the ge
 the gradients of the critic's weights, which nobody asks for. Networks and weights are the library's.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,14 +94,14 @@ def translated(translator: CluitTranslator, source: Tensor, reference: Tensor) -
 def drawn(network: Generator, source: Tensor, style: Tensor) -> Tensor:
     """(N, 3, S, S), (N, style_dim) -> (N, 3, S, S)."""
     x = conv(network.stem, source)
-    for down in network.down:
-        x = norm_down(down, x)
-    for plain in network.plain:
-        x = norm_same(plain, x)
-    for styled in network.styled:
-        x = styled_same(styled, x, style)
-    for up in network.up:
-        x = styled_up(up, x, style)
+    for block in network.down:
+        x = norm_down(cast(NormDown, block), x)
+    for block in network.plain:
+        x = norm_same(cast(NormSame, block), x)
+    for block in network.styled:
+        x = styled_same(cast(StyledSame, block), x, style)
+    for block in network.up:
+        x = styled_up(cast(StyledUp, block), x, style)
     return conv(network.rgb, x)
 
 
@@ -121,7 +123,7 @@ def embedded(network: Critic, images: Tensor) -> Tensor:
 def trunk(network: Trunk, images: Tensor) -> Tensor:
     x = conv(network.stem, images)
     for block in network.blocks:
-        x = down(block, x)
+        x = down(cast(Down, block), x)
     return x
 
 

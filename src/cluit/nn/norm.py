@@ -23,7 +23,7 @@ def instance_norm(
     gain = x.new_ones(x.shape[1], 1, 1) if gain is None else gain
     bias = x.new_zeros(x.shape[1], 1, 1) if bias is None else bias
     if torch.is_grad_enabled() and (x.requires_grad or gain.requires_grad or bias.requires_grad):
-        return Normed.apply(x, gain, bias, slope)
+        return Normed.apply(x, gain, bias, slope)  # type: ignore[no-untyped-call]
     return forwards(x, gain, bias, slope)[0]
 
 
