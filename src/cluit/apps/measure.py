@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from cluit.apps.plain import PlainCluit, PlainDescent, translated
 from cluit.core.config import MethodConfig
 from cluit.core.extras import there
 from cluit.core.machine import describe, has_fast_bfloat16
@@ -26,7 +25,6 @@ from cluit.engine.fit import step
 from cluit.export import runtime
 from cluit.export.graph import export_graphs
 from cluit.methods import CONFIGS
-from cluit.methods.cluit.config import CluitConfig
 
 UNDER_WAY = 80_000
 """A step of the published schedules at which all that begins late has begun and what fades has not gone.
@@ -50,7 +48,7 @@ class Variant:
     precision: Literal["float32", "bfloat16"]
     channels_last: bool
     by: Literal["cluit", "plain", "onnxruntime"] = "cluit"
-    """The library; the plain step or translation (`cluit.apps.plain`); or the exported model."""
+    """The library; the method's plain form, as public code has it; or the exported model."""
 
     @property
     def name(self) -> str:
@@ -93,8 +91,8 @@ class Job:
         return (training if self.what == "step" else translating)(self, variant)
 
     def can(self, variant: Variant) -> bool:
-        """Whether there is such a variant of it: only CLUIT has a plain one, and its steps have no parts."""
-        return variant.by != "plain" or (isinstance(self.config, CluitConfig) and self.parts == 1)
+        """Whether there is such a variant of it: a plain one has no parts, nor has every method one."""
+        return variant.by != "plain" or (self.config.has_plain and self.parts == 1)
 
     @property
     def method(self) -> str:
@@ -118,7 +116,7 @@ class Job:
 def training(job: Job, variant: Variant) -> Work:
     """Training steps, the moving average included."""
     plain = variant.by == "plain"
-    method: Method = PlainCluit(job.config) if plain else job.config.build()
+    method: Method = job.config.build_plain() if plain else job.config.build()
     method.to(device=job.device, memory_format=variant.memory_format)  # type: ignore[call-overload]
     descend = (PlainDescent if plain else Descent)(method.optimizers(), job.parts)
     average = Average(method.translator)
@@ -134,24 +132,32 @@ def training(job: Job, variant: Variant) -> Work:
     return steps
 
 
+class PlainDescent(Descent):
+    """Gradients of every weight that a loss reaches, as a bare ``backward`` has it; the named ones move."""
+
+    def __call__(self, loss: Tensor, *names: str) -> bool:
+        loss.backward()
+        for name in names:
+            self.optimizers[name].step()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        return True
+
+
 def translating(job: Job, variant: Variant) -> Work:
     """Both halves of as many sources and references, and the pictures that have both."""
-    translator = job.config.build_translator().eval()
-    translator.to(device=job.device, memory_format=variant.memory_format)
+    plain = variant.by == "plain"
+    translator = job.config.build_plain().translator if plain else job.config.build_translator()
+    translator.eval().to(device=job.device, memory_format=variant.memory_format)
     sources, references = job.images(variant), job.images(variant)
     domain = torch.zeros(len(references), dtype=torch.long, device=job.device) if translator.domains else None
     used = exported(translator) if variant.by == "onnxruntime" else translator
 
-    @torch.inference_mode()
     def translate(number: int) -> None:
         with job.autocast(variant):
             used.translate(sources, used.encode_style(references, domain))
 
-    @torch.no_grad()
-    def translate_plainly(number: int) -> None:
-        translated(translator, sources, references)
-
-    return translate_plainly if variant.by == "plain" else translate
+    return torch.no_grad()(translate) if plain else torch.inference_mode()(translate)
 
 
 def exported(translator: Translator) -> Translator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from cluit.core.types import Method, Translator
@@ -21,6 +21,9 @@ class MethodConfig(ABC):
     """Side of the square pictures, in pixels: 32, 64, 128, 256 or 512."""
     width: int = 64
     """Of the networks, in units of 1/64: 64 is the paper's, and every layer scales with it."""
+
+    has_plain: ClassVar[bool] = False
+    """Whether there is a ``build_plain``."""
 
     def __post_init__(self) -> None:
         if self.image_size not in SIZES:
@@ -47,6 +50,10 @@ class MethodConfig(ABC):
     @abstractmethod
     def build(self) -> Method:
         """The method in training, its weights drawn from torch's random state."""
+
+    def build_plain(self) -> Method:
+        """The same method as public code computes it, with no saving: what benchmarks compare with."""
+        raise NotImplementedError(f"{type(self).__name__} says has_plain = {self.has_plain}")
 
     @abstractmethod
     def build_translator(self) -> Translator:

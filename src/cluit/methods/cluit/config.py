@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from cluit.core.config import MethodConfig
 
 if TYPE_CHECKING:
     from cluit.methods.cluit.networks import CluitTranslator
+    from cluit.methods.cluit.plain import PlainCluit
     from cluit.methods.cluit.step import Cluit
 
 
@@ -72,6 +73,8 @@ class CluitConfig(MethodConfig):
     average_decay: float = 0.999
     """Of the moving average of every network (appendix A.2)."""
 
+    has_plain: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "style_dim", "contrast_dim", "queue_size", "r1_interval", "settle_steps")
@@ -96,6 +99,11 @@ class CluitConfig(MethodConfig):
         from cluit.methods.cluit.step import Cluit
 
         return Cluit(self)
+
+    def build_plain(self) -> PlainCluit:
+        from cluit.methods.cluit.plain import PlainCluit
+
+        return PlainCluit(self)
 
     def build_translator(self) -> CluitTranslator:
         from cluit.methods.cluit.networks import CluitTranslator

@@ -6,10 +6,11 @@ import dataclasses
 import pytest
 import torch
 
-from cluit.apps.plain import PlainCluit, PlainDescent, translated
+from cluit.apps.measure import PlainDescent
 from cluit.core.types import Batch
 from cluit.engine.descent import Descent
 from cluit.methods.cluit.config import CluitConfig
+from cluit.methods.cluit.plain import PlainCluit, PlainTranslator
 from cluit.methods.cluit.step import Cluit
 
 TINY = CluitConfig(
@@ -51,10 +52,13 @@ def test_the_default_step_equals_the_plain_one(layout: torch.memory_format, t: i
 
 
 def test_the_default_translation_equals_the_plain_one() -> None:
-    translator = CluitConfig(image_size=32, width=8).build_translator().eval()
+    config = CluitConfig(image_size=32, width=8)
+    translator = config.build_translator().eval()
     source, reference = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        plain = translated(translator, source, reference)
+        other = PlainTranslator(config)
+        other.load_state_dict(translator.state_dict())
+        plain = other.translate(source, other.encode_style(reference))
         translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         ours = translator.translate(source, translator.encode_style(reference))
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)

@@ -3,8 +3,8 @@
 As one writes a step down, and as public code has it: float32, contiguous, one thing after the other. Each
 player's loss is computed on its own, so the fake is drawn for the critic and again for the generator; fakes,
 real pictures and views go through the critic one after the other; a shortcut's 1×1 convolution works on the
-larger picture; norms are torch's `instance_norm`; Adam is not fused; and the generator's turn also computes
-the gradients of the critic's weights, which nobody asks for. Networks and weights are the library's.
+larger picture; norms are torch's `instance_norm`; Adam is not fused; and nothing is
+kept from one turn for the other. Networks and weights are the library's.
 """
 
 from typing import cast
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from cluit.core.types import Batch, Descend, Metrics
-from cluit.engine.descent import Descent
 from cluit.losses.adversarial import critic_loss, forger_loss, r1_penalty
 from cluit.losses.contrastive import info_nce
 from cluit.methods.cluit.config import CluitConfig
@@ -32,6 +31,7 @@ class PlainCluit(Cluit):
 
     def __init__(self, config: CluitConfig) -> None:
         super().__init__(config)
+        self.translator = PlainTranslator(config)
         moments = (config.beta1, config.beta2)
         self._optimizers = {
             "critic": Adam(self.critic.parameters(), config.learning_rate, moments),
@@ -74,30 +74,36 @@ class PlainCluit(Cluit):
         return {name: value.detach() for name, value in metrics.items()}
 
 
-class PlainDescent(Descent):
-    """Gradients of every weight that a loss reaches; those of the named optimizers move."""
+class PlainTranslator(CluitTranslator):
+    """The translator, computed likewise."""
 
-    def __call__(self, loss: Tensor, *names: str) -> bool:
-        loss.backward()
-        for name in names:
-            self.optimizers[name].step()
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad()
-        return True
+    def encode_structure(self, source: Tensor) -> Tensor:
+        return encoded_structure(self.generator, source)
 
+    def encode_style(self, reference: Tensor, domain: Tensor | None = None) -> Tensor:
+        return encoded(self.style_encoder, reference)
 
-def translated(translator: CluitTranslator, source: Tensor, reference: Tensor) -> Tensor:
-    """(N, 3, S, S) twice -> (N, 3, S, S): each source in its reference's style."""
-    return drawn(translator.generator, source, encoded(translator.style_encoder, reference))
+    def decode(self, structure: Tensor, style: Tensor) -> Tensor:
+        return decoded(self.generator, structure, style)
 
 
 def drawn(network: Generator, source: Tensor, style: Tensor) -> Tensor:
     """(N, 3, S, S), (N, style_dim) -> (N, 3, S, S)."""
+    return decoded(network, encoded_structure(network, source), style)
+
+
+def encoded_structure(network: Generator, source: Tensor) -> Tensor:
+    """(N, 3, S, S) -> (N, C, s, s)."""
     x = conv(network.stem, source)
     for block in network.down:
         x = norm_down(cast(NormDown, block), x)
     for block in network.plain:
         x = norm_same(cast(NormSame, block), x)
+    return x
+
+
+def decoded(network: Generator, x: Tensor, style: Tensor) -> Tensor:
+    """(N, C, s, s), (N, style_dim) -> (N, 3, S, S)."""
     for block in network.styled:
         x = styled_same(cast(StyledSame, block), x, style)
     for block in network.up:
