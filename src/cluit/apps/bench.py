@@ -88,18 +88,6 @@ def clock_for(device: torch.device, busy: bool) -> Clock:
     return time.process_time if busy else time.perf_counter
 
 
-def clock_for(device: torch.device, busy: bool) -> Clock:
-    """What tells the seconds: the clock, or on a ``busy`` machine the processor's time for this process.
-
-    UserError where that would count several threads, or no processor's.
-    """
-    if busy and (device.type != "cpu" or torch.get_num_threads() != 1):
-        raise UserError(
-            "--busy counts the processor time of one thread; use --device cpu and OMP_NUM_THREADS=1"
-        )
-    return time.process_time if busy else time.perf_counter
-
-
 def prepare(
     what: Literal["step", "translate"],
     method: str | Sequence[str],
