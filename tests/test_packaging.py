@@ -26,7 +26,7 @@ def test_the_citation_names_the_paper() -> None:
     assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("extra", PROJECT["optional-dependencies"].keys() - ONLY_FOR_USERS - {"dev"})
+@pytest.mark.parametrize("extra", sorted(PROJECT["optional-dependencies"].keys() - ONLY_FOR_USERS - {"dev"}))
 def test_development_has_what_users_may_ask_for(extra: str) -> None:
     extras = PROJECT["optional-dependencies"]
     assert set(extras[extra]) <= set(extras["dev"])

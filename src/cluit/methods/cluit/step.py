@@ -15,9 +15,9 @@ from cluit.losses.contrastive import info_nce
 from cluit.methods.cluit.config import CluitConfig
 from cluit.methods.cluit.losses import patches_of, settle, style_match
 from cluit.methods.cluit.networks import CluitTranslator, Critic
-from cluit.nn.blocks import halve
 from cluit.nn.follow import follow, warm_decay
 from cluit.nn.queue import Queue
+from cluit.nn.resample import halve
 
 
 class Cluit(Method):
