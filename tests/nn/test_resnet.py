@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cluit.nn.resnet import LEAST_SIDE, Bottleneck, ResNet, fitting_stride
+from cluit.nn.resnet import LEAST_SIDE, Bottleneck, Conv, ResNet, fitting_stride
 
 
 @pytest.mark.parametrize(("depth", "count"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032)])
@@ -60,3 +60,10 @@ def test_no_weight_is_idle(depth: int) -> None:
 def test_a_network_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="a residual network has"):
         ResNet(**wrong)
+
+
+def test_a_thinned_projection_is_the_strided_one() -> None:
+    projection = Conv(3, 5, kernel=1, stride=2)
+    images = torch.randn(2, 3, 6, 6)
+    strided = torch.nn.functional.conv2d(images, projection.conv.weight, stride=2)
+    torch.testing.assert_close(projection(images), projection.norm(strided))

@@ -15,15 +15,21 @@ LEAST_SIDE = 4  # of the last stage: a smaller one would be mostly padding
 
 
 class Conv(nn.Module):
-    """Convolution without bias, then batch norm; the size is kept, or divided by ``stride``."""
+    """Convolution without bias, then batch norm; the size is kept, or divided by ``stride``.
+
+    A 1×1 convolution that passes over pixels is given the others alone: as a strided one its gradient writes
+    beyond its memory on CPUs with AVX2 alone, where channels come last and are fewer than eight (oneDNN in
+    PyTorch 2.13).
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
+        self.thinned, stride = (stride, 1) if kernel == 1 else (1, stride)
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x[..., :: self.thinned, :: self.thinned]))
 
 
 class Residual(nn.Module):
