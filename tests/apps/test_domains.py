@@ -283,10 +283,13 @@ def test_an_evaluation_takes_each_reference_in_its_own_class(
     monkeypatch.setattr(kind, "encode_style", watched)
     usual: Any = {"features": ["random"], "each": 2, "precision": "float32", "device": "cpu"}
     one = evaluate(model, animals, out=tmp_path / "one", **usual)
-    assert len(told) == 16
-    for number, name in enumerate(("cat", "dog")):
-        for path in pictures(animals, name):
-            assert told[seen(path).numpy().tobytes()] == number
+    own = {
+        seen(path).numpy().tobytes(): number
+        for number, name in enumerate(("cat", "dog"))
+        for path in pictures(animals, name)
+    }
+    assert told.items() <= own.items()  # a picture that no pair draws is not looked at
+    assert set(told.values()) == {0, 1}
     if sys.platform != "win32":
         two = evaluate(model, animals, out=tmp_path / "two", workers=2, **usual)
         distances = [run["scores"]["model"]["networks"]["random"]["frechet"] for run in (one, two)]

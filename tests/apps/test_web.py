@@ -41,7 +41,8 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def same(a: Image.Image, b: Image.Image) -> bool:
-    return a.size == b.size and a.tobytes() == b.tobytes()
+    """But for one level, as layouts of memory round differently."""
+    return a.size == b.size and int(np.asarray(ImageChops.difference(a, b)).max()) <= 1
 
 
 def test_the_page_paints_what_the_command_line_paints(
@@ -62,7 +63,7 @@ def test_the_page_paints_what_the_command_line_paints(
 def test_strength_goes_from_the_sources_own_style_to_the_references(
     studio: Studio, painter: Painter, pictures: list[Path]
 ) -> None:
-    task = Task("", pictures[:1], pictures[2:3])  # one picture: batches round differently
+    task = Task("", pictures[:1], pictures[2:3])
     own = painter.translate(pictures[0], pictures[0])
     assert same(studio.translate(task, 0)[0], own)
     half, whole = (studio.translate(task, strength)[0] for strength in (0.5, 1))
@@ -89,7 +90,7 @@ def test_a_grid_has_a_row_for_each_source_and_a_column_for_each_reference(
     assert sheet.getpixel((5, 5)) == (255, 255, 255)
     (first,) = studio.translate(Task("", pictures[:1], pictures[3:]))
     cell = sheet.crop((2 * step, step, 2 * step + 32, step + 32))
-    assert np.asarray(ImageChops.difference(cell, first)).max() <= 1  # batches round differently
+    assert same(cell, first)
 
 
 def test_a_strip_names_its_stops_and_an_animation_comes_back(

@@ -147,6 +147,6 @@ def test_a_saved_translator_is_no_oracle(tiny_model: Path) -> None:
 
 def test_a_pickle_with_a_friendly_name_is_refused_and_not_executed(folder: Path) -> None:
     (folder / "oracle.safetensors").write_bytes(pickle.dumps(Trap(folder / "executed")))
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="is a pickle by another name"):
         load_oracle(folder)
     assert not (folder / "executed").exists()

@@ -266,6 +266,7 @@ def documented(kind: type) -> dict[str, str]:
     """The text below each field of a dataclass and of those that it is made from, by the field's name."""
     owners = [owner for owner in reversed(kind.__mro__) if is_dataclass(owner)]
     bodies = [ast.parse(inspect.getsource(owner)).body[0] for owner in owners]
+    names = {field.name for field in fields(kind)}
     texts = {}
     for body in bodies:
         assert isinstance(body, ast.ClassDef)
@@ -273,6 +274,7 @@ def documented(kind: type) -> dict[str, str]:
             if (
                 isinstance(statement, ast.AnnAssign)
                 and isinstance(statement.target, ast.Name)
+                and statement.target.id in names
                 and isinstance(below, ast.Expr)
                 and isinstance(below.value, ast.Constant)
             ):

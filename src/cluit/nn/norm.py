@@ -17,7 +17,7 @@ def instance_norm(
     IN brings each channel of each picture to mean 0 and variance 1. gain, bias: (N, C, 1, 1) or (C, 1, 1), by
     default 1 and 0. slope: of the activation, in [0, 1]; 0 is ReLU, 1 none.
 
-    Means are taken in float32, whatever the type of ``x``. It can be differentiated once: the gradient is
+    Means are taken in float32, or in float64 where ``x`` is. It can be differentiated once: the gradient is
     written down rather than traced, and nothing between ``x`` and the result is kept for it.
     """
     gain = x.new_ones(x.shape[1], 1, 1) if gain is None else gain
@@ -28,7 +28,7 @@ def instance_norm(
 
 
 def forwards(x: Tensor, gain: Tensor, bias: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The result, and of each channel of each picture mean and 1 / deviation (N, C, 1, 1), in float32."""
+    """The result, and of each channel of each picture mean and 1 / deviation (N, C, 1, 1)."""
     mean = mean_of(x)
     centred = x - mean.to(x.dtype)
     rate = torch.rsqrt(mean_of(centred.square()) + EPSILON)
@@ -37,8 +37,8 @@ def forwards(x: Tensor, gain: Tensor, bias: Tensor, slope: float) -> tuple[Tenso
 
 
 def mean_of(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, 1, 1) means over the pixels, in float32. Far faster than torch's `var_mean`."""
-    return x.mean(dim=(2, 3), keepdim=True, dtype=torch.float32)
+    """(N, C, H, W) -> (N, C, 1, 1) means over the pixels, in float32 at least. Far faster than `var_mean`."""
+    return x.mean(dim=(2, 3), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 class Normed(torch.autograd.Function):
