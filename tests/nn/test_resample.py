@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cluit.core.machine import cpu_class
 from cluit.nn import resample
 
 
@@ -46,14 +47,27 @@ def test_a_layer_keeps_its_weights_whatever_way_it_takes() -> None:
     }
 
 
-def test_small_pictures_half_precision_and_what_outlives_the_machine_are_computed_as_written() -> None:
+def test_one_convolution_serves_half_precision() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 16, 16), torch.randn(5, 3, 3, 3)
+    for one, two in (
+        (resample.halve_at_once, resample.halve_after),
+        (resample.double_at_once, resample.double_before),
+    ):
+        expected = two(x, weight, None)
+        with torch.autocast("cpu", torch.bfloat16):
+            under = one(x, weight, None)
+        for found in (under, one(x.bfloat16(), weight.bfloat16(), None)):
+            assert found.dtype == torch.bfloat16
+            assert (found.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_small_pictures_and_what_outlives_the_machine_are_computed_as_written() -> None:
     x = torch.zeros(1, 1, 16, 16)
     here = resample.counts_products()
+    assert here == (cpu_class() != "AMX")
     assert resample.pays(x, 16) == here
     assert not resample.pays(x, 8)
-    assert not resample.pays(x.bfloat16(), 16)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not resample.pays(x, 16)
     with resample.written():
         assert not resample.pays(x, 16)
     assert resample.pays(x, 16) == here

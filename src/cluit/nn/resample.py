@@ -2,8 +2,8 @@
 
 To average after a 3×3 convolution, and to double before one, is linear as well: either pair is one
 convolution of 4×4 with stride 2, or one transposed, with 16 multiplications where there were 36. That pays
-on a CPU without fast bfloat16, whose time goes into multiplications; elsewhere 3×3 is so much better served
-that it does not.
+on a CPU whose time goes into multiplications; with AMX, as on a GPU, 3×3 is so much better served that it
+does not.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cluit.core.machine import has_fast_bfloat16
+from cluit.core.machine import cpu_class
 
 LEAST_SIDE = 16
 """Of the larger picture, from which on one convolution pays: a smaller one leaves a kernel too few pixels."""
@@ -77,25 +77,18 @@ def double_at_once(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def spread(weight: Tensor, places: Tensor) -> Tensor:
     """(O, I, 3, 3) and (16, 9), what each weight does in each place -> (O, I, 4, 4), channels last."""
     lines = weight.permute(0, 2, 3, 1).flatten(1, 2)  # (O, 9, I), in one pass where channels come last
-    return (places @ lines).unflatten(1, (4, 4)).permute(0, 3, 1, 2)
+    return (places.to(weight.dtype) @ lines).unflatten(1, (4, 4)).permute(0, 3, 1, 2)
 
 
 def pays(x: Tensor, side: int) -> bool:
     """Whether one convolution is the faster; side: of the larger picture."""
-    return (
-        side >= LEAST_SIDE
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and counts_products()
-        and not as_written.get()
-    )
+    return side >= LEAST_SIDE and x.device.type == "cpu" and counts_products() and not as_written.get()
 
 
 @cache
 def counts_products() -> bool:
     """Whether this machine's CPU spends its time on multiplications."""
-    return not has_fast_bfloat16(torch.device("cpu"))
+    return cpu_class() != "AMX"
 
 
 @contextmanager
