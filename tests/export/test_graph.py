@@ -1,5 +1,6 @@
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from cluit.methods.cluit.config import CluitConfig
 from cluit.methods.cluit.networks import CluitTranslator
 
 every_method = pytest.mark.parametrize("name", CONFIGS)
-Folders = dict[str, tuple[Path, dict[str, Exported]]]
+Folders = Callable[[str], tuple[Path, dict[str, Exported]]]
 
 
 def translator_of(name: str) -> Translator:
@@ -44,13 +45,15 @@ def told(translator: Translator, count: int) -> tuple[Tensor, ...]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    """Every method's ONNX folder. Made once: an export to ONNX takes seconds."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in CONFIGS}
-    with torch.random.fork_rng():
-        return {
-            name: (folder, export_graphs(translator_of(name), {"method": name}, folder, "onnx"))
-            for name, folder in folders.items()
-        }
+    """A method's ONNX folder. Each is made once, and where it is asked for: an export to ONNX takes long."""
+
+    @functools.cache
+    def of(name: str) -> tuple[Path, dict[str, Exported]]:
+        folder = tmp_path_factory.mktemp(name)
+        with torch.random.fork_rng():
+            return folder, export_graphs(translator_of(name), {"method": name}, folder, "onnx")
+
+    return of
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +64,13 @@ def torch_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@every_method
 @pytest.mark.parametrize("count", [1, 5])
+@every_method
 def test_every_method_paints_the_same_from_onnx_in_batches_of_any_size(
     name: str, count: int, exported: Folders
 ) -> None:
     translator = translator_of(name)
-    loaded, card = runtime.load(exported[name][0])
+    loaded, card = runtime.load(exported(name)[0])
     sources, references = portraits(2 * count, 32).chunk(2)
     assert (loaded.image_size, loaded.domains) == (32, translator.domains)
     assert card["method"] == name
@@ -79,7 +82,7 @@ def test_every_method_paints_the_same_from_onnx_in_batches_of_any_size(
 @every_method
 def test_sources_may_have_any_size_that_the_card_allows(name: str, exported: Folders) -> None:
     translator = translator_of(name)
-    loaded, card = runtime.load(exported[name][0])
+    loaded, card = runtime.load(exported(name)[0])
     sides = card["export"]["graphs"]["structure"]["sides"]
     height, width = sides["at_least"] + 2 * sides["multiples_of"], sides["at_least"]
     source = portraits(2, height, width)
@@ -94,9 +97,9 @@ def test_references_may_have_any_size_where_their_encoder_does(
 ) -> None:
     """CLUIT's and StarGAN v2's end in a layer that sees 4×4 places, TUNIT's in a mean over all there are."""
     for name, free in {"cluit": False, "starganv2": False, "tunit": True}.items():
-        sides = runtime.load(exported[name][0])[1]["export"]["graphs"]["style"]["sides"]
+        sides = runtime.load(exported(name)[0])[1]["export"]["graphs"]["style"]["sides"]
         assert sides == ({"multiples_of": 4, "at_least": 32} if free else {"exactly": 32})
-    loaded, _ = runtime.load(exported["tunit"][0])
+    loaded, _ = runtime.load(exported("tunit")[0])
     assert_same(
         loaded.encode_style(portraits(1, 64, 40)), translator_of("tunit").encode_style(portraits(1, 64, 40))
     )
@@ -105,7 +108,7 @@ def test_references_may_have_any_size_where_their_encoder_does(
 @every_method
 def test_the_stated_difference_is_that_of_the_file(name: str, exported: Folders) -> None:
     translator = translator_of(name)
-    folder, graphs = exported[name]
+    folder, graphs = exported(name)
     card = json.loads((folder / "model.json").read_text())["export"]["graphs"]
     for door, graph in graphs.items():
         own, other, *_ = trials(translator, door)
@@ -117,11 +120,11 @@ def test_the_stated_difference_is_that_of_the_file(name: str, exported: Folders)
 def test_files_hold_their_own_weights_and_no_trace_of_this_machine(
     exported: Folders, torch_export: Path
 ) -> None:
-    for path in [torch_export, *(file for folder, _ in exported.values() for file in folder.iterdir())]:
+    for path in [torch_export, *exported("swapae")[0].iterdir()]:
         assert str(Path(__file__).parents[2]).encode() not in path.read_bytes(), path
     translator = translator_of("swapae")
     generator, encoder = (weights_of(translator, part) for part in ("generator", "encoder"))
-    assert (exported["swapae"][0] / "decode.onnx").stat().st_size < 4 * generator + 100_000
+    assert (exported("swapae")[0] / "decode.onnx").stat().st_size < 4 * generator + 100_000
     assert torch_export.stat().st_size < 4 * encoder
 
 
@@ -159,7 +162,7 @@ def test_half_precision_halves_the_weights_and_answers_nearly_the_same(
 ) -> None:
     _, difference = write_checked(translator_of("cluit"), "structure", tmp_path / "structure.onnx", "float16")
     assert 0 < difference < 0.05
-    whole, half = (onnx.load(folder / "structure.onnx") for folder in (exported["cluit"][0], tmp_path))
+    whole, half = (onnx.load(folder / "structure.onnx") for folder in (exported("cluit")[0], tmp_path))
     assert 2 * weight_bytes(half) == pytest.approx(weight_bytes(whole), rel=0.01)
     assert capfd.readouterr() == ("", "")  # of the many words of the exporters
 
@@ -172,7 +175,7 @@ def weight_bytes(model: onnx.ModelProto) -> int:
 def test_int8_turns_spatial_convolutions_channel_by_channel_and_nothing_else(
     name: str, exported: Folders, tmp_path: Path
 ) -> None:
-    folder, graphs = exported[name]
+    folder, graphs = exported(name)
     translator, pictures = translator_of(name), portraits(48, 32)
     smaller = quantise_graphs(translator, {}, folder, graphs, tmp_path, pictures)
     assert {door: graph.sides for door, graph in smaller.items()} == {
