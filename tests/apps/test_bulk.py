@@ -132,6 +132,7 @@ def test_a_list_of_pairs_is_done_as_it_says(model: str, pictures: Path, tmp_path
     ("lines", "reason"),
     [
         ("source,style\ns0.png,r0.png", "has no column reference"),
+        ("source,reference,outptu\ns0.png,r0.png,x", "has a column outptu; call it output"),
         ("source,reference\ns0.png,", "line 2 of .* lacks a source or a reference"),
         (
             "source,reference\ns0.png,r0.png\ns2.png,r0.png\ns0.png,r0.png",

@@ -14,6 +14,7 @@ from cluit.apps.bulk.manifest import Manifest, Row
 from cluit.apps.bulk.outputs import MOST_IN_FOLDER, depth_of
 from cluit.apps.bulk.pairing import drawn
 from cluit.apps.bulk.sources import Listing, nameless_file, sorted_on_disk
+from cluit.apps.targets import plain_name
 
 
 def never(path: Path, reason: str) -> None:
@@ -73,6 +74,13 @@ def test_a_listing_has_every_picture_once_by_names_that_never_collide(tmp_path: 
     assert sorted(one.key for one in found) == sorted(names)
     assert len(listing) == len({one.name.casefold() for one in found}) == len(names)
     assert all(one.place == root / one.key for one in found)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("2019/cat.png", "2019-cat"), ("../up/cat.jpg", "up-cat"), ("..png", "picture")]
+)
+def test_no_picture_is_named_so_that_it_hides(key: str, name: str) -> None:
+    assert plain_name(key) == name
 
 
 def test_a_listings_order_and_fingerprint_hang_on_names_alone(tmp_path: Path) -> None:

@@ -413,6 +413,10 @@ def test_a_runs_model_is_saved_by_itself_and_not_over_another(
     assert stranger.read_text() == "years of work"
     main(["save", str(tiny_model), "--out", str(tmp_path / "half"), "--overwrite"])
     assert half.stat().st_size == whole.stat().st_size
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_bytes(b"")
+    photos = refused(capsys, "save", tiny_model, "--out", tmp_path / "photos")
+    assert "holds other files and no model" in photos
 
 
 @pytest.mark.parametrize("more", [(), ("--overwrite",)])

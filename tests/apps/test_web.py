@@ -11,7 +11,7 @@ from PIL import Image, ImageChops
 from cluit.apps.api import Painter, load
 from cluit.apps.code_index import codes_of
 from cluit.apps.gallery import open_gallery
-from cluit.apps.web import fill_shelf
+from cluit.apps.web import fill_shelf, served
 from cluit.apps.web_codes import Codes
 from cluit.apps.web_sessions import RESULTS_KEPT, Sessions
 from cluit.apps.web_studio import MOST_SOURCES, Limits, Studio, Task, stop
@@ -251,3 +251,13 @@ def test_a_shelf_offers_small_pictures_of_a_folder_for_its_files(tmp_path: Path)
     shelf = fill_shelf(tmp_path / "photos", tmp_path / "shown")
     assert list(shelf.taken) == sorted((tmp_path / "photos").rglob("*.jpg"))
     assert all(open_picture(small).size == (128, 128) for small in shelf.shown)
+
+
+@pytest.mark.parametrize("port", [-1, 0, 99999])
+def test_a_port_that_cannot_be_is_one_sentence(port: int) -> None:
+    no_page: Any = None
+    with (
+        pytest.raises(UserError, match=f"no port {port}; --port takes 1 to 65535"),
+        served(no_page, "127.0.0.1", port, megabytes=1),
+    ):
+        pass

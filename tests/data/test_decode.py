@@ -1,6 +1,7 @@
 """What any file becomes: the picture that a viewer shows, or one reason why not."""
 
 import io
+import os
 import re
 import struct
 import warnings
@@ -333,8 +334,15 @@ def test_a_jpeg_of_no_pixels_or_too_many_is_refused_by_its_header(
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadPictureError, match="cannot be read: No such file"):
         open_picture(tmp_path / "absent.png")
-    with pytest.raises(BadPictureError, match="cannot be read: Is a directory"):
+    with pytest.raises(BadPictureError, match="not a file"):
         open_picture(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadPictureError, match="not a file"):
+        open_picture(tmp_path / "pipe.png")
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class TrainSettings:
     fit: Literal["crop", "resize"] = "crop"
     """How a picture that is not square becomes so: by its centre, or by squeezing all of it."""
     held_out: str | None = None
-    """A folder of pictures for grids and scores; by default a twentieth of the data, at most 256."""
+    """A folder of pictures for grids and scores; by default a twentieth of the data, 4 to 256."""
     count: int = 20_000
     """How many portraits to draw, where the data are portraits."""
     cache: int = 1024

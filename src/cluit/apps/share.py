@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def require_free(folder: Path, overwrite: bool) -> None:
     """UserError where a model may not be written into ``folder``.
 
-    Neither where its files must not be overwritten, nor into a run: a copy there would for ever stand for it.
+    Neither where its files must not be overwritten, nor into a run, where a copy would for ever stand for it,
+    nor among other files, e.g. pictures: their folder would then be a model's. Hidden ones, as git's, may be.
     """
     own = folder.parent if folder.name in ("model", "best") else folder
     if any((place / name).exists() for place in (folder, own) for name in (SETTINGS, "checkpoints")):
@@ -30,6 +31,8 @@ def require_free(folder: Path, overwrite: bool) -> None:
     if there and not overwrite:
         what = "a model" if {weights.WEIGHTS, weights.CARD} & {*there} else there[0]
         raise UserError(f"{folder} already holds {what}; choose another folder or add --overwrite")
+    if not there and folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"{folder} holds other files and no model; choose a folder of its own")
 
 
 def write(

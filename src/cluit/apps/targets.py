@@ -69,10 +69,10 @@ def part_names(paths: Sequence[Path], root: Path) -> dict[Path, str]:
 
 
 def plain_name(key: str) -> str:
-    """``deep/a.png`` as ``deep-a``: at most `LONGEST_NAME` bytes, no tilde, no two dashes in a row."""
+    """``deep/a.png`` as ``deep-a``: at most `LONGEST_NAME` bytes, no tilde, no double dash, no dot first."""
     parts = PurePosixPath(key).with_suffix("").parts
     joined = "-".join(piece for part in parts for piece in part.replace("~", "-").split("-") if piece)
-    return os.fsencode(joined)[:LONGEST_NAME].decode(errors="ignore").strip("-") or "picture"
+    return os.fsencode(joined)[:LONGEST_NAME].decode(errors="ignore").lstrip("-.").rstrip("-") or "picture"
 
 
 def numbered(plain: str, alike: Counter[str]) -> str:

@@ -97,6 +97,8 @@ def fill_shelf(data: str | Path, folder: Path) -> Shelf:
 @contextmanager
 def served(page: "gr.Blocks", host: str, port: int, megabytes: float) -> Iterator[str]:
     """The page's address, while it is served. Nothing is fetched from elsewhere, nothing is sent there."""
+    if not 0 < port < 2**16:
+        raise UserError(f"there is no port {port}; --port takes 1 to {2**16 - 1}")
     import gradio as gr
 
     from cluit.apps.web_page import CSS, script

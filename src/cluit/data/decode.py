@@ -2,6 +2,7 @@
 
 import errno
 import io
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -121,6 +122,8 @@ def reading(path: Path) -> Iterator[BinaryIO]:
     if "\0" in str(path):
         raise BadPictureError(path, "no file's name holds a NUL")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for somebody who writes into it
+            raise BadPictureError(path, "not a file")
         with path.open("rb") as file:
             yield file
     except OSError as error:

@@ -1,6 +1,7 @@
 """A list of pairs in a file, read line by line."""
 
 import csv
+import difflib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -62,6 +63,9 @@ class PairList:
                         f"{self.path} has no column {' nor '.join(sorted(missing))}; "
                         "its first line must name source and reference, and may name output"
                     )
+                named = lines.fieldnames or ()
+                if "output" not in named and (meant := difflib.get_close_matches("output", named, 1)):
+                    raise UserError(f"{self.path} has a column {meant[0]}; call it output if it names those")
                 for line in lines:
                     number = lines.line_num
                     source, reference, output = (
