@@ -58,12 +58,12 @@ class PairList:
         try:
             with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 lines = csv.DictReader(file)
-                if missing := {"source", "reference"} - set(lines.fieldnames or ()):
+                named = lines.fieldnames or ()
+                if missing := {"source", "reference"} - set(named):
                     raise UserError(
                         f"{self.path} has no column {' nor '.join(sorted(missing))}; "
                         "its first line must name source and reference, and may name output"
                     )
-                named = lines.fieldnames or ()
                 if "output" not in named and (meant := difflib.get_close_matches("output", named, 1)):
                     raise UserError(f"{self.path} has a column {meant[0]}; call it output if it names those")
                 for line in lines:
