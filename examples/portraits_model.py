@@ -5,6 +5,7 @@ and a half of one core with bfloat16, two of two cores without. The same command
 for bit. Each stretch is a run of its own, OUT/1 to OUT/9, with log, grids and page.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -51,9 +52,11 @@ def train(out: Path) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The shipped model of portraits, from nothing.")
+    parser.add_argument("out", type=Path, help="a folder for the nine runs, or one that holds some of them")
     try:
-        train(Path(sys.argv[1]))
+        train(parser.parse_args().out)
     except cluit.UserError as error:
-        sys.exit(str(error))
+        parser.error(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -54,7 +54,7 @@ def test_each_stretch_begins_with_the_one_before_and_a_second_call_goes_on(
 
     def tiny(data: str, **settings: Any) -> None:
         asked.append(settings)
-        if settings["steps"] == 3 and len(asked) == 2:  # as if stopped in the second stretch, after one step
+        if len(asked) == 2:  # as if stopped in the second stretch, after one step
             train(data, **{**settings, **TINY, "steps": 1})
             raise KeyboardInterrupt
         train(data, **{**settings, **TINY})
