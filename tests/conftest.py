@@ -1,14 +1,20 @@
 """What all tests share: one thread, a known random state, the photographs where they are."""
 
 import dataclasses
-from collections.abc import Iterator
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hub_server import Hub, running_hub
 
+from cluit.apps.cli import main
 from cluit.export import weights
+from cluit.export.graph import Exported
 from cluit.methods.cluit.config import CluitConfig
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +40,37 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a saved model of 32 px that has learned nothing."""
     folder = tmp_path_factory.mktemp("tiny_model")
     config = CluitConfig(image_size=32, width=8)
-    weights.save(folder, config.build_translator(), {"method": "cluit", "config": dataclasses.asdict(config)})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        translator = config.build_translator()
+    weights.save(folder, translator, {"method": "cluit", "config": dataclasses.asdict(config)})
     return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model's graphs. An export to ONNX takes long: it is made once for all of pytest's processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    out = shared / "onnx"
+    with FileLock(shared / "onnx.lock"):
+        if not out.exists():
+            main(["export", str(tiny_model), "--out", str(out)])
+    return out
+
+
+@pytest.fixture
+def exported_before(onnx_folder: Path) -> Callable[..., dict[str, Exported]]:
+    """In the place of `export_graphs`, for that model: its graphs, copied."""
+
+    def export_graphs(translator: object, card: object, folder: Path, to: str) -> dict[str, Exported]:
+        assert to == "onnx"
+        shutil.copytree(onnx_folder, folder, dirs_exist_ok=True)
+        graphs = json.loads((folder / weights.CARD).read_text("utf-8"))["export"]["graphs"]
+        return {name: Exported(**graph) for name, graph in graphs.items()}
+
+    return export_graphs
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 import json
+from collections.abc import Callable
 
 import pytest
 import torch
 
+from cluit.apps import measure as measuring
 from cluit.apps.bench import bench_step, bench_translate, prepare, show
 from cluit.apps.measure import (
     CONTIGUOUS,
@@ -23,6 +25,7 @@ from cluit.apps.measure import (
 from cluit.core.errors import UserError
 from cluit.core.machine import has_fast_bfloat16
 from cluit.engine.descent import Descent
+from cluit.export.graph import Exported
 from cluit.methods import CONFIGS
 from cluit.methods.cluit.config import CluitConfig
 
@@ -100,7 +103,12 @@ def test_memory_is_measured_in_a_process_of_its_own() -> None:
     assert peak is None or 2**20 < peak < 2**32
 
 
-def test_every_variant_has_a_row_that_json_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_variant_has_a_row_that_json_can_hold(
+    exported_before: Callable[..., dict[str, Exported]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring, "export_graphs", exported_before)
     show(measure([small("translate")], rounds=1, slow=False), json=True)
     record = json.loads(capsys.readouterr().out)
     variants = (*(VARIANTS if has_fast_bfloat16(CPU) else VARIANTS[:3]), EXPORTED)

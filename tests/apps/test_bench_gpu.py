@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from cluit.apps import bench_gpu as whole
+from cluit.apps import gpu_setups
 from cluit.apps.bench_gpu import Bench, bench_gpu, verdict
 from cluit.apps.gpu_setups import (
     COMPILED,
@@ -34,9 +36,11 @@ def no_compiler(*_: object, **__: object) -> None:
 
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
-    """Of a whole run on a machine without a compiler, as printed."""
+    """Of a whole run of few steps on a machine without a compiler, as printed."""
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
         patch.setattr(torch, "compile", no_compiler)
+        for module in (whole, gpu_setups):
+            patch.setattr(module, "STEPS", 2)
         bench_gpu(image_size=32, width=4, batch_size=2, rounds=1, device="cpu", json=True)
     return json.loads(printed.getvalue())
 

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from PIL import Image
 
 import cluit
+from cluit.apps import export as exporting
 from cluit.apps.cli import main
 from cluit.apps.web_studio import Studio, Task
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.data.portraits import Portraits
+from cluit.export.graph import Exported
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +28,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = picture.crop((0, 0, 64, 51)) if i else picture.crop((0, 0, 47, 64))
         picture.save(folder / f"{i:02}.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def onnx_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("exported") / "onnx"
-    main(["export", str(tiny_model), "--out", str(out)])
-    return out
 
 
 def differ(a: Image.Image, b: Image.Image) -> int:
@@ -90,9 +86,15 @@ def test_an_exported_model_keeps_its_device_and_precision(onnx_folder: Path) -> 
 
 
 def test_int8_tells_its_speed_and_loss_beside_float32(
-    tiny_model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path,
+    photos: Path,
+    exported_before: Callable[..., dict[str, Exported]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "int8"
+    monkeypatch.setattr(exporting, "export_graphs", exported_before)
     main(["export", str(tiny_model), "--out", str(out), "--int8", "--calibrate", str(photos)])
     lines = [
         line.split("|")[1:-1]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import cluit
+from cluit.apps import truths
 
 TINY = {"width": 4, "critic_width": 4, "style_dim": 8, "batch_size": 4, "count": 300, "precision": "float32"}
 
@@ -60,6 +61,8 @@ def test_each_stretch_begins_with_the_one_before_and_a_second_call_goes_on(
         train(data, **{**settings, **TINY})
 
     monkeypatch.setattr(cluit, "train", tiny)
+    for name in ("PAIRS", "PROBED", "PROBED_TEST"):
+        monkeypatch.setattr(truths, name, 16)
     first, second = (
         [*stretch[:-1], steps] for stretch, steps in zip(example.STRETCHES, (2, 3), strict=False)
     )

@@ -1,6 +1,7 @@
 """What the web page can do, without a server: the studio, what it keeps, and what a session leaves behind."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,24 @@ def test_what_a_session_left_goes_with_it_and_nothing_else(tmp_path: Path) -> No
     sessions.end("nobody")
 
 
+def test_a_page_that_closes_while_something_is_made_leaves_nothing_either(tmp_path: Path) -> None:
+    """A late request must not make it a session again, which nobody would end."""
+    upload = tmp_path / "hash" / "a.png"
+    upload.parent.mkdir()
+    upload.write_text("picture")
+    sessions = Sessions(tmp_path)
+    with sessions.request("one", [upload]):
+        with sessions.request("one", [upload]):
+            sessions.end("one")
+        result = sessions.folder("one")
+        assert upload.exists()
+    assert not upload.exists()
+    assert not result.exists()
+    with sessions.request("one", []):  # a page that was away and is back
+        result = sessions.folder("one")
+    assert result.exists()
+
+
 def test_old_results_of_a_long_session_give_way(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
     folders = [sessions.folder("one") for _ in range(RESULTS_KEPT + 2)]
@@ -226,11 +245,33 @@ def test_what_cannot_be_used_is_left_out_and_told_of(studio: Studio, pictures: l
     wrong.write_text("no picture")
     good, faults = studio.usable([pictures[0], wrong, *pictures[1:]], 3)
     assert good == pictures[:3]
-    assert [sentence.split(": ")[-1] for sentence in faults] == [
-        "not a PNG, JPEG, WebP or BMP picture",
-        "the page takes up to 3 pictures here, the first of them; remove some to add others",
-    ]
-    assert studio.usable(good, 3) == (good, [])
+    assert {path: sentence.split(": ")[-1] for path, sentence in faults.items()} == {
+        wrong: "not a PNG, JPEG, WebP or BMP picture",
+        pictures[3]: "the page takes up to 3 pictures here, the first of them; remove some to add others",
+    }
+    assert studio.usable(good, 3) == (good, {})
+
+
+def test_a_wrong_upload_is_told_of_once_however_often_it_is_asked_about(
+    studio: Studio, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Gradio asks twice, and as what comes second may find a picture more in the gallery by then."""
+    gradio = pytest.importorskip("gradio", reason="gradio is not installed (cluit[app])")
+    from cluit.apps.web_answers import Answers
+
+    told = list[str]()
+    monkeypatch.setattr(gradio, "Warning", told.append)
+    sessions = Sessions(tmp_path / "served")
+    wrong = tmp_path / "wrong.png"
+    wrong.write_text("no picture")
+    good, bad = (str(sessions.adopt("one", path)) for path in (pictures[0], wrong))
+    answers = Answers(studio, sessions)
+    request: Any = SimpleNamespace(session_hash="one")
+    asked: list[tuple[str, str | None]] = [(good, None), (bad, None)]
+    assert answers.usable_sources(request, asked) == [good]
+    assert answers.usable_sources(request, asked) == gradio.skip()
+    assert answers.usable_sources(request, asked[:1]) == gradio.skip()
+    assert told == ["wrong.png cannot be used: not a PNG, JPEG, WebP or BMP picture"]
 
 
 def test_only_uploads_are_ever_discarded(tmp_path: Path) -> None:
@@ -240,7 +281,12 @@ def test_only_uploads_are_ever_discarded(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("picture")
     upload = sessions.adopt("one", elsewhere)
-    sessions.discard([upload, shown, elsewhere])
+    assert [sessions.discard(path) for path in (upload, shown, elsewhere, upload)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert [path.exists() for path in (upload, shown, elsewhere)] == [False, True, True]
 
 

@@ -51,21 +51,19 @@ class Answers:
         if not sources or not references:
             return [], None
         weights = (weight_1, weight_2, weight_3, weight_4)
-        task = self._task(request, sources, references, domain, source_domain, weights)
-        with self._told():
+        with self._task(request, sources, references, domain, source_domain, weights) as task:
             pictures = self.studio.translate(task, strength, full_size)
-        files = self._written(task, [f"translation-{i}.png" for i in range(1, len(pictures) + 1)], pictures)
-        return [*map(str, files)], str(as_one(files))
+            names = [f"translation-{i}.png" for i in range(1, len(pictures) + 1)]
+            files = self._written(task, names, pictures)
+            return [*map(str, files)], str(as_one(files))
 
     def grid(
         self, request: gr.Request, sources: Pictures, references: Pictures, domain: str | None = None
     ) -> tuple[str, str]:
         """Every source by every reference on one sheet, to show and to keep."""
-        task = self._task(request, sources, references, domain)
-        with self._told():
-            sheet = self.studio.grid(task)
-        (file,) = self._written(task, ["grid.png"], [sheet])
-        return str(file), str(file)
+        with self._task(request, sources, references, domain) as task:
+            (file,) = self._written(task, ["grid.png"], [self.studio.grid(task)])
+            return str(file), str(file)
 
     def strip(
         self,
@@ -77,11 +75,10 @@ class Answers:
         source_domain: str | None = None,
     ) -> tuple[Labelled, str]:
         """The first source from its own style to each reference's in turn: frames, and one sheet of them."""
-        task = self._task(request, sources, references, domain, source_domain)
-        with self._told():
+        with self._task(request, sources, references, domain, source_domain) as task:
             pictures, sheet = self.studio.strip(task, frames)
-        (file,) = self._written(task, ["strip.png"], [sheet])
-        return self._labelled(task, pictures), str(file)
+            (file,) = self._written(task, ["strip.png"], [sheet])
+            return self._labelled(task, pictures), str(file)
 
     def animate(
         self,
@@ -93,11 +90,10 @@ class Answers:
         source_domain: str | None = None,
     ) -> tuple[str, str]:
         """The same walk there and back as an animated WebP; seconds are from one style to the next."""
-        task = self._task(request, sources, references, domain, source_domain)
-        file = self.sessions.folder(task.session) / "animation.webp"
-        with self._told():
+        with self._task(request, sources, references, domain, source_domain) as task:
+            file = self.sessions.folder(task.session) / "animation.webp"
             self.studio.animate(task, file, seconds)
-        return str(file), str(file)
+            return str(file), str(file)
 
     def nearest(
         self,
@@ -112,10 +108,8 @@ class Answers:
     ) -> Labelled:
         """Pictures of the searched folder whose style is most like the references' mix, best first."""
         weights = (weight_1, weight_2, weight_3, weight_4)
-        task = self._task(request, [], references, domain, None, weights)
-        with self._told():
-            found = self.studio.nearest(task, count)
-        return self._labelled(task, found)
+        with self._task(request, [], references, domain, None, weights) as task:
+            return self._labelled(task, self.studio.nearest(task, count))
 
     def usable_sources(self, request: gr.Request, pictures: Pictures) -> Any:
         """See `_usable`."""
@@ -134,30 +128,38 @@ class Answers:
     def _usable(self, request: gr.Request, pictures: Pictures, most: int) -> Any:
         """The pictures that can be used; the page tells of the others, and they are removed.
 
-        Where there are no others the gallery is left alone, as each change of it asks again. Gradio tells of
-        an upload twice: what is not there any more has been told of.
+        Gradio tells of an upload twice, at once: who removes it tells of it and changes the gallery. Else the
+        gallery is left alone: each change of it asks again, and would undo an upload that came meanwhile.
         """
-        task = self._task(request, pictures, None, None)
-        there = [path for path in task.sources if path.exists()]
-        good, faults = self.studio.usable(there, most)
-        for fault in faults:
-            gr.Warning(self._shown(fault))
-        self.sessions.discard({*there} - {*good})
-        return gr.skip() if good == task.sources else [str(path) for path in good]
+        with self._task(request, pictures) as task:
+            good, faults = self.studio.usable(task.sources, most)
+            bad = [path for path in faults if path not in good and self.sessions.discard(path)]
+            for fault in dict.fromkeys(faults[path] for path in bad):
+                gr.Warning(self._shown(fault))
+            return [str(path) for path in good] if bad else gr.skip()
 
+    @contextmanager
     def _task(
         self,
         request: gr.Request,
         sources: Pictures,
-        references: Pictures,
-        domain: str | None,
+        references: Pictures = None,
+        domain: str | None = None,
         source_domain: str | None = None,
         weights: Sequence[float] = (),
-    ) -> Task:
-        worn, seen = ([Path(path) for path, _ in some or []] for some in (references, sources))
+    ) -> Iterator[Task]:
+        """What is asked for, while it is worked on, without the pictures that have been removed meanwhile.
+
+        A user's mistake becomes what Gradio shows.
+        """
+        named = ([Path(path) for path, _ in some or []] for some in (references, sources))
+        worn, seen = ([path for path in some if path.exists()] for some in named)
         session = request.session_hash or ""
-        self.sessions.note(session, [*seen, *worn])
-        return Task(session, seen, worn, weights, domain, source_domain)
+        with self.sessions.request(session, [*seen, *worn]):
+            try:
+                yield Task(session, seen, worn, weights, domain, source_domain)
+            except UserError as error:
+                raise gr.Error(self._shown(str(error)), print_exception=False) from error
 
     def _written(self, task: Task, names: Sequence[str], pictures: Sequence[Image.Image]) -> list[Path]:
         folder = self.sessions.folder(task.session)
@@ -170,14 +172,6 @@ class Answers:
         names = [f"{number}.png" for number in range(len(pictures))]
         files = self._written(task, names, [picture for picture, _ in pictures])
         return [(str(file), caption) for file, (_, caption) in zip(files, pictures, strict=True)]
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """A user's mistake becomes what Gradio shows."""
-        try:
-            yield
-        except UserError as error:
-            raise gr.Error(self._shown(str(error)), print_exception=False) from error
 
     def _shown(self, sentence: str) -> str:
         """Without the server's folders, and as text: the page would take it for HTML."""

@@ -132,8 +132,8 @@ def _translation(answers: Answers, inputs: Inputs) -> tuple[list[Component], lis
         (inputs.references, answers.usable_references),
     ):
         looked = chosen.change(
-            usable, chosen, chosen, trigger_mode="once", show_progress="hidden", concurrency_id="quick",
-            api_visibility="private",
+            usable, chosen, chosen, trigger_mode="always_last", show_progress="hidden",
+            concurrency_id="quick", api_visibility="private",
         )  # fmt: skip
         looked.then(
             answers.translate, asked, [made, keep], trigger_mode="always_last", show_progress="minimal",

@@ -5,8 +5,8 @@ import shutil
 import tempfile
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,9 @@ class Belongings:
 
     uploads: set[Path] = field(default_factory=set)
     results: deque[Path] = field(default_factory=deque)
+    requests: int = 0
+    """That are worked on."""
+    closed: bool = False
 
 
 class Sessions:
@@ -45,6 +48,21 @@ class Sessions:
                     with suppress(OSError):  # what is gone is told of when it is read
                         os.utime(path)
 
+    @contextmanager
+    def request(self, session: str, pictures: Iterable[Path]) -> Iterator[None]:
+        """While it is worked on. If its page is closed meanwhile, all goes once the last one is done."""
+        with self._lock:
+            self._of[session].requests += 1
+        try:
+            self.note(session, pictures)
+            yield
+        finally:
+            with self._lock:
+                self._of[session].requests -= 1
+                closed = self._of[session].closed
+            if closed:
+                self.end(session)
+
     def adopt(self, session: str, picture: Path) -> Path:
         """A copy, as if it had been uploaded."""
         copy = Path(tempfile.mkdtemp(dir=self.root)) / picture.name
@@ -52,11 +70,16 @@ class Sessions:
         self.note(session, [copy])
         return copy
 
-    def discard(self, pictures: Iterable[Path]) -> None:
-        """Remove those of them that were uploaded: they are of no use to anyone."""
-        for path in pictures:
-            if self._is_upload(path):
-                shutil.rmtree(path.parent, ignore_errors=True)
+    def discard(self, upload: Path) -> bool:
+        """Remove it, of use to nobody; whether it was there. Of several that ask at once one is told so."""
+        if not self._is_upload(upload):
+            return False
+        try:
+            upload.unlink()
+        except FileNotFoundError:
+            return False
+        shutil.rmtree(upload.parent, ignore_errors=True)
+        return True
 
     def folder(self, session: str) -> Path:
         """A new folder for a result; the oldest of many gives way."""
@@ -70,9 +93,12 @@ class Sessions:
         return made
 
     def end(self, session: str) -> None:
-        """Remove all that is this session's and no other's."""
+        """Remove all that is this session's and no other's, now or once nothing of it is worked on."""
         with self._lock:
-            gone = self._of.pop(session, Belongings())
+            self._of[session].closed = True
+            if self._of[session].requests:
+                return
+            gone = self._of.pop(session)
             others = set[Path]().union(*(one.uploads for one in self._of.values()))
             for upload in gone.uploads - others:
                 shutil.rmtree(upload.parent, ignore_errors=True)

@@ -1,5 +1,6 @@
 """What the web page can do, as plain functions: files of pictures in, pictures out, no server in sight."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from cluit.apps.web_codes import Codes
 from cluit.core.errors import UserError
 from cluit.core.images import as_picture
 from cluit.core.images import grid as lay_out
-from cluit.data.decode import FORMATS, MAX_PIXELS, BadPictureError, check_header, open_picture
+from cluit.data.decode import MAX_PIXELS, BadPictureError, open_picture, read_header, reading
 
 MOST_SOURCES, MOST_REFERENCES = 6, 4
 MOST_NEAREST = 24
@@ -49,13 +50,13 @@ class Limits:
 
     def check(self, path: Path) -> None:
         """UserError, by the file's header alone, for what is too large or no picture."""
-        check_header(path)
-        if (size := path.stat().st_size) > self.megabytes * MEGA:
+        with reading(path) as file:
+            width, height = read_header(file, path).size
+            size = file.seek(0, os.SEEK_END)
+        if size > self.megabytes * MEGA:
             raise BadPictureError(
                 path, f"{size / MEGA:.1f} megabytes, more than {self.megabytes:g}; give a smaller file"
             )
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
         if width * height > self.megapixels * MEGA:
             raise BadPictureError(
                 path,
@@ -171,20 +172,17 @@ class Studio:
             if name in found
         ]
 
-    def usable(self, pictures: Sequence[Path], most: int) -> tuple[list[Path], list[str]]:
-        """The pictures that can be used, no more than ``most``, and a sentence for each that cannot."""
-        good, faults = list[Path](), list[str]()
+    def usable(self, pictures: Sequence[Path], most: int) -> tuple[list[Path], dict[Path, str]]:
+        """The pictures that can be used, no more than ``most``, and a sentence for each that is left out."""
+        good, faults = list[Path](), dict[Path, str]()
         for path in pictures:
             try:
                 self.limits.check(path)
                 good.append(path)
             except UserError as error:
-                faults.append(str(error))
-        if len(good) > most:
-            faults.append(
-                f"the page takes up to {most} pictures here, the first of them; remove some to add others"
-            )
-        return good[:most], faults
+                faults[path] = str(error)
+        many = f"the page takes up to {most} pictures here, the first of them; remove some to add others"
+        return good[:most], faults | dict.fromkeys(good[most:], many)
 
     def check(self, task: Task) -> None:
         """UserError for too few or too many pictures, too large ones, and files that are none."""
