@@ -48,7 +48,7 @@ def train(out: Path) -> None:
             steps=steps,
             score_every=150,
         )
-        before = str(run / "model")
+        before = str(run)  # all of its networks; its model would be the translator alone
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import pytest
 import torch
 from filelock import FileLock
 from hub_server import Hub, running_hub
+from tiny_methods import built, config
 
 from cluit.apps.cli import main
 from cluit.export import weights
 from cluit.export.graph import Exported
-from cluit.methods.cluit.config import CluitConfig
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)  # small tensors on few cores: one thread is far faster than several
@@ -39,17 +39,15 @@ def root() -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a saved model of 32 px that has learned nothing."""
     folder = tmp_path_factory.mktemp("tiny_model")
-    config = CluitConfig(image_size=32, width=8)
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        translator = config.build_translator()
-    weights.save(folder, translator, {"method": "cluit", "config": dataclasses.asdict(config)})
+        translator = built("cluit").translator
+    weights.save(folder, translator, {"method": "cluit", "config": dataclasses.asdict(config("cluit"))})
     return folder
 
 
 @pytest.fixture(scope="session")
 def onnx_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That model's graphs. An export to ONNX takes long: it is made once for all of pytest's processes."""
+    """That model's ONNX graphs. They take long, and are made once for all of pytest's processes."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
@@ -60,7 +58,7 @@ def onnx_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def exported_before(onnx_folder: Path) -> Callable[..., dict[str, Exported]]:
     """In the place of `export_graphs`, for that model: its graphs, copied."""
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from cluit.apps import bench_growth as growing
 from cluit.apps.bench_growth import LAWS, REFERENCES, bench_growth, exponent, jobs_of
 from cluit.apps.growth_plot import Panel, plot, round_numbers, share
 from cluit.apps.measure import Variant, count_flops
@@ -49,8 +50,9 @@ def test_a_source_is_encoded_once_for_all_of_its_references() -> None:
 
 
 def test_every_number_has_its_points_and_its_plots(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(growing, "peak_memory", lambda job, variant: 2**20)  # it starts a process
     out = tmp_path / "growth.svg"
     bench_growth(**TINY, rounds=1, device="cpu", out=out, json=True)  # type: ignore[arg-type]
     record = json.loads(capsys.readouterr().out)

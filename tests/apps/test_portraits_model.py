@@ -74,6 +74,6 @@ def test_each_stretch_begins_with_the_one_before_and_a_second_call_goes_on(
     assert [settings["resume"] for settings in asked] == [False, False, True, True]
     assert (tmp_path / "1" / "model" / "model.safetensors").read_bytes() == weights
     settings = yaml.safe_load((tmp_path / "2" / "settings.yaml").read_text(encoding="utf-8"))
-    assert settings["init_from"] == str(tmp_path / "1" / "model")
+    assert settings["init_from"] == str(tmp_path / "1")  # not its model, which has no critic
     assert settings["cycle_weight"] == settings["cycle_weight_start"] == 100
     assert '"step": 3' in (tmp_path / "2" / "log.jsonl").read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def test_a_saved_model_is_the_model_with_what_the_run_knows(run: Path, tmp_path:
     assert "- Distance between real pictures and translations: realism 1.25 (" in text
     assert ": source_effect 0.5, reference_effect 0.75 (" in text
     assert "3.5" not in text, "the model is not that of step 40"
-    assert "| width | 8 |" in text
+    assert "| width | 4 |" in text
     assert "secret" not in text + json.dumps(card)
 
 
