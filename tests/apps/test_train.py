@@ -373,8 +373,10 @@ def test_the_first_line_says_which_recipe_was_chosen_and_what_is_trained(
     train(folder, out=tmp_path / "b", recipe="paper", init_from=tmp_path / "a", **small)
     told = capsys.readouterr().err
     assert told.startswith("recipe paper · ")
-    assert f"from the weights of {tmp_path / 'a'}\n" in told
+    assert f"from all networks of {tmp_path / 'a'}\n" in told
     assert "takes weeks on a CPU" in told
+    train(folder, out=tmp_path / "c", recipe="small", init_from=tmp_path / "a" / "model", **small)
+    assert f"from the translator of {tmp_path / 'a' / 'model'}\n" in capsys.readouterr().err
 
 
 def test_curves_for_tensorboard_are_written_if_asked_for(folder: Path, tmp_path: Path) -> None:

@@ -166,10 +166,15 @@ def with_precision(settings: Settings, device: torch.device, kept: bool) -> Sett
     return checked({**settings.flat(), "precision": precision})
 
 
+def is_run(model: str) -> bool:
+    """Whether it is a run, which has checkpoints of all its networks, rather than a saved model."""
+    return (Path(model) / "checkpoints").is_dir()
+
+
 def begin_with(job: Job, model: str) -> None:
     """Give ``job`` the weights of another run (of all its networks) or of a saved model (its translator)."""
     folder = Path(model)
-    path = latest_checkpoint(folder) if (folder / "checkpoints").is_dir() else None
+    path = latest_checkpoint(folder) if is_run(model) else None
     translator, card = weights.load(model_folder(model), CONFIGS)
     if card["method"] != job.settings.run.method:
         raise UserError(
@@ -223,7 +228,7 @@ def announce(job: Job, start: int, *, chosen: bool) -> None:
         names = [data.classes[label] for label in told.unique()]
         parts.append(f"told the class of {len(told)}: {listed(names)}")
     if start == 0 and of.init_from is not None:
-        parts.append(f"from the weights of {of.init_from}")
+        parts.append(f"from {'all networks' if is_run(of.init_from) else 'the translator'} of {of.init_from}")
     console.print(" · ".join(parts))
     if count := len(data.skipped):
         console.print(f"{counted(count, 'file')} skipped, see {job.run / 'skipped.txt'}")
