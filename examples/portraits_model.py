@@ -1,7 +1,7 @@
 """The shipped model of portraits, from nothing: python portraits_model.py OUT
 
-Nine stretches, each from the networks of the one before; docs/portraits.md says what came of each. An hour
-and a half of one core with bfloat16, two of two cores without. The same command goes on after a stop, bit
+Nine stretches, each from the networks of the one before; docs/portraits.md says what came of each. Fifty
+minutes of one core with bfloat16, two hours of two cores without. The same command goes on after a stop, bit
 for bit. Each stretch is a run of its own, OUT/1 to OUT/9, with log, grids and page.
 """
 
