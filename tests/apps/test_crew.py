@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,17 +62,18 @@ def test_a_workers_mistake_and_its_death_are_one_sentence() -> None:
 
 
 CTRL_C = """
-import time
+import signal
 from test_crew import Squarer
 from cluit.apps.crew import crew
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with crew(Squarer(), Squarer, 2) as ask:
         print("spawning", flush=True)
         list(ask("rest", [()]))
 """
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 8.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 4.0])
 def test_ctrl_c_is_the_first_process_alone_to_tell_of(seconds: float, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(CTRL_C)
@@ -88,6 +90,27 @@ def test_ctrl_c_is_the_first_process_alone_to_tell_of(seconds: float, tmp_path: 
     assert told.count("Traceback") == 1
     assert told.rstrip().endswith("KeyboardInterrupt")
     assert "SpawnProcess" not in told
+
+
+def test_a_signal_in_a_call_of_the_pool_comes_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it may leave a lock of the pool taken, for which all wait for ever."""
+    ended = list[str]()
+    submit, before = ProcessPoolExecutor.submit, signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(self: ProcessPoolExecutor, function: Any, *arguments: Any) -> Any:
+        if function is not int:
+            os.kill(os.getpid(), signal.SIGINT)
+        future = submit(self, function, *arguments)
+        ended.append(function.__name__)
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), crew(Squarer(), Squarer, 2) as ask:
+            list(ask("rest", [()]))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended == ["int", "int", "_call"]
 
 
 def test_arrays_and_back_changes_nothing() -> None:

@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from torch import Tensor
 from cluit.core.errors import UserError
 
 AHEAD = 2  # calls waiting per process, beside the one it works on
+MOMENT = 0.2  # seconds
 
 
 class Ask(Protocol):
@@ -40,19 +41,19 @@ def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(make, threads))
-    with _sigint_held():
+    with _stops_held():
         for _ in range(processes):
             pool.submit(int)  # each call starts a process, as none can be at leisure yet
-    started = [process for process in multiprocessing.active_children() if process not in before]
 
     def ask(method: str, arguments: Iterable[Sequence[Any]]) -> Iterator[Any]:
         ahead = deque[Future[Any]]()
         for one in arguments:
-            ahead.append(pool.submit(_call, method, as_arrays(tuple(one))))
+            with _stops_held():
+                ahead.append(pool.submit(_call, method, as_arrays(tuple(one))))
             if len(ahead) > processes * (1 + AHEAD):
-                yield as_tensors(ahead.popleft().result())
+                yield as_tensors(_result(ahead.popleft()))
         while ahead:
-            yield as_tensors(ahead.popleft().result())
+            yield as_tensors(_result(ahead.popleft()))
 
     try:
         yield ask
@@ -61,24 +62,34 @@ def crew(worker: Any, make: Callable[[], Any], processes: int) -> Iterator[Ask]:
             "a worker process died, of too little memory perhaps; take fewer --workers"
         ) from error
     except (KeyboardInterrupt, SystemExit):
-        for process in started:  # nobody waits for what they are at
-            process.terminate()
+        for process in multiprocessing.active_children():
+            if process not in before:  # nobody waits for what they are at
+                process.kill()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _sigint_held() -> Iterator[None]:
-    """Ctrl-C comes after this context, and never to a process that is started within it.
+def _stops_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come after this context, and never to a process that is started within it.
 
-    A terminal sends it to all processes, but only the first has something to say.
+    A terminal sends them to all processes, but only the first has something to say. And in the middle of a
+    call of the pool an exception may leave one of its locks taken, for which its own thread waits for ever.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _result(future: Future[Any]) -> Any:
+    """What ``future`` comes to. A signal waits for a moment at most."""
+    while True:
+        with _stops_held():
+            if wait([future], timeout=MOMENT).done:
+                return future.result()
 
 
 _worker: Any = None
