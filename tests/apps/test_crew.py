@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -100,15 +101,19 @@ def test_a_signal_in_a_call_of_the_pool_comes_after_it(monkeypatch: pytest.Monke
     def interrupted(self: ProcessPoolExecutor, function: Any, *arguments: Any) -> Any:
         if function is not int:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # until one of the threads has it
         future = submit(self, function, *arguments)
         ended.append(function.__name__)
         return future
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    over = threading.Event()
+    threading.Thread(target=over.wait).start()  # as those of torch, any of which may be sent a signal
     try:
         with pytest.raises(KeyboardInterrupt), crew(Squarer(), Squarer, 2) as ask:
             list(ask("rest", [()]))
     finally:
+        over.set()
         signal.signal(signal.SIGINT, before)
     assert ended == ["int", "int", "_call"]
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -17,6 +18,7 @@ from cluit.core.errors import UserError
 
 AHEAD = 2  # calls waiting per process, beside the one it works on
 MOMENT = 0.2  # seconds
+STOPS = signal.SIGINT, signal.SIGTERM
 
 
 class Ask(Protocol):
@@ -77,11 +79,20 @@ def _stops_held() -> Iterator[None]:
     A terminal sends them to all processes, but only the first has something to say. And in the middle of a
     call of the pool an exception may leave one of its locks taken, for which its own thread waits for ever.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    held = list[int]()
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # no other runs Python's handlers
+        for number in STOPS:
+            handlers[number] = signal.signal(number, lambda number, frame: held.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # which a process inherits, unlike a handler
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in held:
+            signal.raise_signal(late)
 
 
 def _result(future: Future[Any]) -> Any:
