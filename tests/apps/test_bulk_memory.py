@@ -21,9 +21,9 @@ from cluit.apps.bulk.styles import encoded
 from cluit.core.images import as_picture
 from cluit.data.portraits import Portraits
 
-EARLY, LATE = range(60, 100, 8), range(300, 340, 8)
+EARLY, LATE = range(100, 140, 8), range(500, 540, 8)
 """Pictures after which is looked at what is held; far more than are in work at any time."""
-COUNT = 340
+COUNT = 560
 KEPT = 200
 """Bytes that a picture may leave behind: less than its name has here."""
 

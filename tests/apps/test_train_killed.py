@@ -1,6 +1,6 @@
 """``cluit train`` killed at any instant can be resumed, and ends as if nothing had happened.
 
-``CLUIT_KILLS=300 pytest tests/apps/test_train_killed.py -s`` kills as often; the suite kills three times.
+``CLUIT_KILLS=300 pytest tests/apps/test_train_killed.py -s`` kills as often; the suite kills five times.
 """
 
 import os
@@ -20,7 +20,7 @@ from cluit.engine.checkpoint import is_whole
 from cluit.export import weights
 from cluit.methods import CONFIGS
 
-KILLS = int(os.environ.get("CLUIT_KILLS", "3"))
+KILLS = int(os.environ.get("CLUIT_KILLS", "5"))
 
 
 def assert_nothing_is_torn(run: Path) -> None:
